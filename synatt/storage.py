@@ -4,6 +4,7 @@ Paths stay plain strings throughout; `filesystem` is the only place that decides
 """
 
 import json
+import logging
 import os
 import uuid
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from synatt.errors import UsageError
+
+
+log = logging.getLogger("synatt")
 
 
 class StorageError(UsageError):
@@ -87,16 +91,50 @@ def exists(path: str) -> bool:
     return info(path).type != pafs.FileType.NotFound
 
 
-def list_files(folder: str, recursive: bool = True) -> list[tuple[str, int]]:
-    """Sorted ``(path relative to folder, size in bytes)`` of every file below `folder`, hidden ones left out."""
+def list_files(folder: str, recursive: bool = True, unnamable: list[str] | None = None) -> list[tuple[str, int]]:
+    """Sorted ``(path relative to folder, size in bytes)`` of every file below `folder`, hidden ones left out.
+
+    A local file whose name is not UTF-8 has no place in any table: it is left out, and its escaped name is appended
+    to `unnamable`, or logged when that is not given.
+    """
     served, inner = filesystem(folder)
+    odd: list[str] = []
     try:
-        found = served.get_file_info(pafs.FileSelector(inner, recursive=recursive))
+        if isinstance(served, pafs.LocalFileSystem):
+            rows = _walk(inner, recursive, odd)
+        else:
+            found = served.get_file_info(pafs.FileSelector(inner, recursive=recursive))
+            # Some filesystems spell listed paths with a leading slash, whatever they were asked for.
+            prefix = inner.strip("/") + "/"
+            rows = [(f.path.lstrip("/").removeprefix(prefix), f.size) for f in found if f.type == pafs.FileType.File]
     except (OSError, pa.ArrowException) as err:
         raise StorageError(f"cannot list {folder}: {_why(err)}") from None
-    prefix = inner.rstrip("/") + "/"
-    rows = [(f.path.removeprefix(prefix), f.size) for f in found if f.type == pafs.FileType.File]
+    if unnamable is not None:
+        unnamable.extend(odd)
+    elif odd:
+        log.warning("%s: %d file names are not UTF-8 and are left out, first %s", folder, len(odd), odd[0])
     return sorted((p, s) for p, s in rows if not any(part.startswith(".") for part in p.split("/")))
+
+
+def _walk(root: str, recursive: bool, odd: list[str]) -> list[tuple[str, int]]:
+    # pyarrow's own listing fails as a whole on one name that is not UTF-8.
+    rows: list[tuple[str, int]] = []
+    pending = [("", (os.path.realpath(root),))]
+    while pending:
+        below, above = pending.pop()
+        with os.scandir(os.path.join(root, below)) as entries:
+            for entry in entries:
+                name = f"{below}/{entry.name}" if below else entry.name
+                if not name.isascii() and (shown := os.fsencode(name).decode("utf-8", "backslashreplace")) != name:
+                    odd.append(shown)
+                elif entry.is_file():
+                    rows.append((name, entry.stat().st_size))
+                elif recursive and entry.is_dir() and not entry.name.startswith("."):
+                    # A link to one of the folders it lies in would never end.
+                    real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
+                    if real not in above:
+                        pending.append((name, (*above, real)))
+    return rows
 
 
 def list_dirs(folder: str) -> list[str]:
