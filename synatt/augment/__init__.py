@@ -1,0 +1,4 @@
+"""Training-time augmentation in the method's order: `waveform`, then `spectrogram`, then `batch`.
+
+Every function is (tensor, settings, rng) -> tensor, vectorised over the batch, and draws only from its `rng`.
+"""

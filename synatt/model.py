@@ -1,0 +1,131 @@
+"""A model folder: one trained backbone, with all that is needed to rebuild and judge it, and no pickle.
+
+`model.safetensors` weights; `recipe.yaml` resolved recipe with this one backbone; `metrics.json`; `curve.csv` and
+`curve.png` the training curve.
+"""
+
+import csv
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from synatt import storage
+from synatt.backbones import Attributor, create
+from synatt.errors import UsageError
+from synatt.recipe import Recipe, RecipeError, Weights, build_recipe
+from synatt.weights import WeightsError, load_state, save_state
+
+WEIGHTS_FILE, RECIPE_FILE, METRICS_FILE, CURVE_FILE = "model.safetensors", "recipe.yaml", "metrics.json", "curve.csv"
+
+
+class ModelFolderError(UsageError):
+    """A model folder is missing, incomplete or does not fit together."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network in evaluation mode with the recipe that rebuilds it.
+
+    Attributes:
+        digest: SHA-256 of weights and recipe; two folders with one digest give the same answers.
+    """
+
+    net: Attributor
+    recipe: Recipe
+    folder: str
+    digest: str
+
+    @property
+    def name(self) -> str:
+        return self.recipe.backbones[0].name
+
+
+def save_model(
+    folder: str, net: Attributor, recipe: Recipe, metrics: dict[str, Any], curve: list[dict[str, float]]
+) -> None:
+    """Write a model folder; `metrics.json` comes last, so a folder that has it is whole."""
+    if len(recipe.backbones) != 1:
+        raise ModelFolderError("a model folder holds one backbone")
+    storage.delete_file(storage.join(folder, METRICS_FILE))
+    save_state(net, storage.join(folder, WEIGHTS_FILE))
+    storage.write_text(storage.join(folder, RECIPE_FILE), recipe.to_yaml())
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(curve[0]) if curve else ["epoch"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(curve)
+    storage.write_text(storage.join(folder, CURVE_FILE), text.getvalue())
+    storage.write_json(storage.join(folder, METRICS_FILE), metrics)
+
+
+def read_recipe(folder: str) -> Recipe:
+    """The recipe of a model folder."""
+    path = storage.join(folder, RECIPE_FILE)
+    try:
+        values = yaml.safe_load(storage.read_text(path))
+    except yaml.YAMLError as err:
+        raise ModelFolderError(f"{path} is not plain YAML: {' '.join(str(err).split())[:200]}") from None
+    if not isinstance(values, dict):
+        raise ModelFolderError(f"{path} is not a mapping of settings")
+    try:
+        recipe = build_recipe(values, origin=path)
+    except RecipeError as err:
+        raise ModelFolderError(str(err)) from None
+    if len(recipe.backbones) != 1:
+        raise ModelFolderError(f"{path} names {len(recipe.backbones)} backbones, one was expected")
+    return recipe
+
+
+def is_model_folder(path: str) -> bool:
+    return storage.is_file(storage.join(path, WEIGHTS_FILE))
+
+
+def find_models(paths: list[str]) -> list[str]:
+    """Model folders named by `paths`: each is one itself, or a folder of them (any depth up to two).
+
+    Raises:
+        ModelFolderError: a path holds none.
+    """
+    found: list[str] = []
+    for path in paths:
+        if is_model_folder(path):
+            found.append(path)
+            continue
+        if not storage.is_dir(path):
+            raise ModelFolderError(f"no model folder at {path}")
+        below = [name for name, _ in storage.list_files(path) if name.rpartition("/")[2] == WEIGHTS_FILE]
+        if not below:
+            raise ModelFolderError(f"{path} is no model folder and holds none: no {WEIGHTS_FILE} below it")
+        found += [storage.join(path, name.removesuffix("/" + WEIGHTS_FILE)) for name in below]
+    return list(dict.fromkeys(found))
+
+
+def load_model(folder: str) -> TrainedModel:
+    """Rebuild the network of a model folder, in evaluation mode on the CPU.
+
+    Raises:
+        ModelFolderError: a file is missing or damaged, or weights and recipe do not fit.
+    """
+    if not is_model_folder(folder):
+        raise ModelFolderError(f"no model folder at {folder}: {WEIGHTS_FILE} is missing")
+    recipe = read_recipe(folder)
+    try:
+        state = load_state(storage.join(folder, WEIGHTS_FILE))
+        net = create(recipe.backbones[0], recipe, Weights(source="random"))
+        net.load_state_dict(state)
+    except WeightsError as err:
+        raise ModelFolderError(f"{folder}: {err}") from None
+    except RuntimeError as err:
+        lines = [line.strip() for line in str(err).splitlines()]
+        raise ModelFolderError(f"{folder}: weights do not fit the recipe: {' '.join(lines[:2])[:200]}") from None
+    return TrainedModel(net.eval(), recipe, folder, folder_digest(folder))
+
+
+def folder_digest(folder: str) -> str:
+    """SHA-256 (hex) of a model folder's weights and recipe."""
+    digest = hashlib.sha256()
+    for name in (WEIGHTS_FILE, RECIPE_FILE):
+        digest.update(storage.read_bytes(storage.join(folder, name)))
+    return digest.hexdigest()
