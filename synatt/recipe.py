@@ -127,6 +127,7 @@ class Predict(Section):
 
     crops: Positive = Field(1, description="random crops of a clip whose probabilities are averaged (TTA)")
     batch: Positive = Field(32, description="clips per forward pass")
+    temperature: float = Field(1.0, gt=0, description="softmax temperature; train takes it from tune's held-out folds")
 
 
 class Recipe(Section):

@@ -1,0 +1,61 @@
+"""`synatt.load(model_folders).predict(...)`: the job's numbers without Ray."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from synatt import predictions
+from synatt.ensemble import Ensemble, plan
+from synatt.staging import stage
+
+
+class Attribution:
+    """An ensemble that is ready to answer.
+
+    Attributes:
+        classes: class names, in the order of the `p_` columns.
+    """
+
+    def __init__(self, model_folders: Sequence[str]) -> None:
+        self._ensemble = Ensemble(plan(model_folders))
+        self.classes = self._ensemble.plan.classes
+
+    def predict(
+        self,
+        paths_or_arrays: "str | os.PathLike[str] | np.ndarray | Sequence[str | os.PathLike[str] | np.ndarray]",
+        batch: int = 32,
+    ) -> pd.DataFrame:
+        """One row per recording, with the columns of the `predictions` table.
+
+        Args:
+            paths_or_arrays: local paths, URIs, or float arrays ``[S]`` at 16 kHz; one or several. `track` is the path,
+                or ``array-<position>``.
+            batch: recordings decoded at a time.
+
+        Returns:
+            a frame in the order given; a recording that cannot be used has `status` "error" and says why in `error`.
+        """
+        single = isinstance(paths_or_arrays, str | os.PathLike | np.ndarray)
+        given = [paths_or_arrays] if single else list(paths_or_arrays)
+        sources = [s if isinstance(s, np.ndarray) else os.fspath(s) for s in given]  # type: ignore[arg-type]
+        tracks = [s if isinstance(s, str) else f"array-{i}" for i, s in enumerate(sources)]
+        tables = [self._rows(tracks[i : i + batch], sources[i : i + batch]) for i in range(0, len(sources), batch)]
+        return pa.concat_tables(tables or [predictions.schema(self.classes).empty_table()]).to_pandas()
+
+    def _rows(self, tracks: list[str], sources: "list[str | np.ndarray]") -> pa.Table:
+        outcomes, staged = stage(tracks, sources, self._ensemble.plan)
+        probs_BC = self._ensemble.score(staged).mean(axis=0)
+        return predictions.table(outcomes, probs_BC, self.classes, self._ensemble.plan.run)
+
+
+def load(model_folders: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]") -> Attribution:
+    """Load an ensemble from model folders, or from folders of them (local paths or URIs).
+
+    Raises:
+        UsageError: there is no model folder, one is damaged, or they do not belong together.
+    """
+    single = isinstance(model_folders, str | os.PathLike)
+    return Attribution([os.fspath(f) for f in ([model_folders] if single else model_folders)])  # type: ignore[list-item,union-attr]

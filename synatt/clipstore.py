@@ -1,0 +1,119 @@
+"""Decoded training audio, read from storage once and kept as Arrow files: int16 samples at 16 kHz, memory-mapped.
+
+Folds, epochs, backbones and both training stages read the same store, so a recording is decoded once for all of them.
+A shard holds a fixed run of manifest rows and is named by them: a finished shard is never made again.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from synatt import storage
+from synatt.audio import AudioError, load_audio
+
+SHARD_ROWS = 128
+SCHEMA = pa.schema([("track", pa.string()), ("wave", pa.binary())])
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A run of manifest rows and the name of the Arrow file that will hold their samples."""
+
+    name: str
+    tracks: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+def plan_shards(tracks: Sequence[str], paths: Sequence[str], read_s: float, rows: int = SHARD_ROWS) -> list[Shard]:
+    """Split manifest rows into shards, each named by a digest of its rows and of the audio settings."""
+    shards = []
+    for start in range(0, len(tracks), rows):
+        t, p = tuple(tracks[start : start + rows]), tuple(paths[start : start + rows])
+        digest = hashlib.sha256(json.dumps([t, p, read_s]).encode()).hexdigest()[:20]
+        shards.append(Shard(f"{digest}.arrow", t, p))
+    return shards
+
+
+def to_int16(wave: np.ndarray) -> np.ndarray:
+    """int16 ``[S]``: exact where the samples are 16-bit PCM, else scaled to full range.
+
+    Scaling loses nothing that training sees, since every recording is brought to unit deviation first.
+    """
+    exact = wave * np.float32(32768)
+    if np.array_equal(exact, np.rint(exact)) and exact.max() <= 32767 and exact.min() >= -32768:
+        return exact.astype(np.int16)
+    return np.rint(wave * (32767 / np.abs(wave).max())).astype(np.int16)
+
+
+def write_shard(folder: str, shard: Shard, read_s: float) -> list[dict[str, str]]:
+    """Decode the recordings of `shard` and write its file; those that cannot be used are returned, not stored.
+
+    Returns:
+        rows of the `problems` table: kind, track, path, detail.
+    """
+    tracks, waves, problems = [], [], []
+    for track, path in zip(shard.tracks, shard.paths, strict=True):
+        try:
+            waves.append(to_int16(load_audio(path, read_s).wave).tobytes())
+            tracks.append(track)
+        except AudioError as err:
+            problems.append({"kind": err.kind, "track": track, "path": path, "detail": str(err)})
+    table = pa.table({"track": tracks, "wave": waves}, schema=SCHEMA)
+    # The problems travel with the shard, so that a resumed run still reports them.
+    table = table.replace_schema_metadata({"problems": json.dumps(problems)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    storage.write_bytes(storage.join(folder, shard.name), sink.getvalue())
+    return problems
+
+
+class ClipStore:
+    """Random access to the decoded recordings of some shards.
+
+    Args:
+        folder: where the shards lie; a bucket's shards are copied below `cache` first.
+        names: the shard files that belong to this store.
+    """
+
+    def __init__(self, folder: str, names: Iterable[str], cache: str | None = None) -> None:
+        self._columns: list[pa.Array] = []
+        self._place: dict[str, tuple[int, int]] = {}
+        self.problems: list[dict[str, str]] = []
+        for name in names:
+            reader = pa.ipc.open_file(_mapped(folder, name, cache))
+            self.problems += json.loads((reader.schema.metadata or {}).get(b"problems", b"[]"))
+            for i in range(reader.num_record_batches):
+                batch = reader.get_batch(i)
+                for row, track in enumerate(batch.column("track").to_pylist()):
+                    self._place[track] = (len(self._columns), row)
+                self._columns.append(batch.column("wave"))
+
+    def __contains__(self, track: str) -> bool:
+        return track in self._place
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    def wave(self, track: str) -> np.ndarray:
+        """float32 ``[S]`` at 16 kHz of one recording."""
+        column, row = self._place[track]
+        samples = np.frombuffer(self._columns[column][row].as_buffer(), dtype=np.int16)
+        return samples.astype(np.float32) / np.float32(32768)
+
+
+def _mapped(folder: str, name: str, cache: str | None) -> pa.NativeFile:
+    path = storage.join(folder, name)
+    if storage.is_uri(folder):
+        if cache is None:
+            raise storage.StorageError(f"{folder}: a local folder is needed to map its shards into memory")
+        local = Path(cache) / name
+        if not local.exists():
+            storage.write_bytes(str(local), storage.read_bytes(path))
+        path = str(local)
+    return pa.memory_map(path)

@@ -1,0 +1,132 @@
+"""Recordings -> class probabilities: one decode and one log-mel per recipe, however many models there are.
+
+The job and `synatt.load(...)` both go through here, which is why they give the same numbers.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from synatt.audio import Audio
+from synatt.clip import crops
+from synatt.errors import UsageError
+from synatt.logmel import logmel_batch
+from synatt.model import TrainedModel, find_models, folder_digest, load_model, read_recipe
+from synatt.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class View:
+    """What a model looks at: models with equal views share one log-mel. `key` is unique among views."""
+
+    key: str
+    recipe: Recipe
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "View":
+        parts = (recipe.clip.seconds, recipe.clip.pad, recipe.predict.crops, recipe.logmel.model_dump_json())
+        return cls("logmel_" + hashlib.sha256(repr(parts).encode()).hexdigest()[:8], recipe)
+
+
+@dataclass(frozen=True)
+class EnsemblePlan:
+    """What an ensemble needs to know before any weight is read; small, so that it can be sent anywhere.
+
+    Attributes:
+        folders: model folders, one per member.
+        names: backbone names, unique (a folder name is added where two members share one).
+        views: the distinct views, and for each member the key of its own.
+        classes: class names in the order of the probabilities.
+        read_s: seconds of a recording that are decoded.
+        run: id of the ensemble: digest of all members.
+    """
+
+    folders: tuple[str, ...]
+    names: tuple[str, ...]
+    views: tuple[View, ...]
+    view_of: tuple[str, ...]
+    classes: tuple[str, ...]
+    read_s: float
+    run: str
+
+
+def plan(paths: Sequence[str]) -> EnsemblePlan:
+    """Find and check the model folders of an ensemble.
+
+    Raises:
+        UsageError: none is found, one is damaged, or they disagree on the classes or the seconds to read.
+    """
+    folders = find_models(list(paths))
+    recipes = [read_recipe(f) for f in folders]
+    classes = {r.require_classes() for r in recipes}
+    if len(classes) > 1:
+        raise UsageError(f"the models disagree on the classes: {' / '.join(', '.join(c) for c in sorted(classes))}")
+    read_s = {r.clip.read_s for r in recipes}
+    if len(read_s) > 1:
+        raise UsageError(f"the models disagree on clip.read_s: {sorted(read_s)}")
+    views = {v.key: v for v in map(View.of, recipes)}
+    run = hashlib.sha256("".join(sorted(folder_digest(f) for f in folders)).encode()).hexdigest()[:12]
+    return EnsemblePlan(
+        tuple(folders),
+        _unique([r.backbones[0].name for r in recipes], folders),
+        tuple(views.values()),
+        tuple(View.of(r).key for r in recipes),
+        classes.pop(),
+        read_s.pop(),
+        run,
+    )
+
+
+def _unique(names: list[str], folders: list[str]) -> tuple[str, ...]:
+    if len(set(names)) == len(names):
+        return tuple(names)
+    parents = [f"{folder.rstrip('/').split('/')[-2]}/{name}" for folder, name in zip(folders, names, strict=True)]
+    return tuple(parents if len(set(parents)) == len(parents) else folders)
+
+
+def logmel_crops(audio: Audio, view: View) -> np.ndarray:
+    """float32 ``[K, M, T]``: the log-mels of the recording's crops under one view."""
+    recipe = view.recipe
+    wave_KS = crops(audio.wave, recipe.clip_samples, recipe.clip.pad, recipe.predict.crops)
+    return logmel_batch(torch.from_numpy(wave_KS), recipe.logmel).numpy()
+
+
+class Ensemble:
+    """Loaded models that turn staged log-mels into probabilities.
+
+    Args:
+        plan: from `plan`.
+        device: where the models run; a GPU where there is one by default.
+    """
+
+    def __init__(self, plan: EnsemblePlan, device: torch.device | None = None) -> None:
+        self.plan = plan
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.models: list[TrainedModel] = [load_model(folder) for folder in plan.folders]
+        for model in self.models:
+            model.net.to(self.device, memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def score(self, staged: dict[str, np.ndarray], batch: int | None = None) -> np.ndarray:
+        """Class probabilities of staged clips.
+
+        Args:
+            staged: for each view key, float32 ``[B, K, M, T]``.
+            batch: log-mels per forward pass; the recipe's by default.
+
+        Returns:
+            float32 ``[N, B, C]``: per model the mean over crops of its calibrated softmax.
+        """
+        probs = []
+        for model, key in zip(self.models, self.plan.view_of, strict=True):
+            x_BKMT = staged[key]
+            count, n_crops = x_BKMT.shape[:2]
+            flat = torch.from_numpy(x_BKMT.reshape(count * n_crops, *x_BKMT.shape[2:]))
+            step = batch or model.recipe.predict.batch
+            logits = [model.net(part.to(self.device)).float().cpu() for part in flat.split(step)]
+            p = torch.softmax(torch.cat(logits) / model.recipe.predict.temperature, dim=1)
+            probs.append(p.reshape(count, n_crops, -1).mean(dim=1).numpy())
+        return np.stack(probs)

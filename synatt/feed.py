@@ -1,0 +1,168 @@
+"""Which clips make up which step of an epoch, and their tensors: waveform batches with probability labels.
+
+The order of an epoch depends on (seed, epoch) alone and the crop of a clip on (seed, epoch, clip), so neither the
+number of workers nor a restart changes what is trained on. Every row is seen exactly once an epoch over all workers.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from synatt.clip import fit, standardise
+from synatt.clipstore import ClipStore
+from synatt.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows to train or validate on.
+
+    Attributes:
+        tracks: keys into the clip store.
+        target: float32 ``[rows, C]`` probability labels.
+    """
+
+    tracks: tuple[str, ...]
+    target: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.tracks)
+
+
+@dataclass
+class Batch:
+    """One micro-batch of one worker.
+
+    Attributes:
+        wave_BS: float32, standardised and cut to the recipe's clip.
+        target_BC: float32 probability labels.
+        weight_B: share of each clip in the global batch's mean loss; 0 for a filler that keeps a worker in step.
+        step: optimiser step this micro-batch belongs to.
+        micro: its place within the step, from 0; `last` closes the step.
+    """
+
+    wave_BS: torch.Tensor
+    target_BC: torch.Tensor
+    weight_B: torch.Tensor
+    step: int
+    micro: int
+    last: bool
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which worker this is: `rank` of `world`."""
+
+    rank: int = 0
+    world: int = 1
+
+
+def epoch_order(rows: int, seed: int, epoch: int) -> np.ndarray:
+    """int64 ``[rows]``: a uniform random permutation, fixed by (seed, epoch)."""
+    return np.random.default_rng([seed, epoch]).permutation(rows)
+
+
+def step_rows(order: np.ndarray, batch: int, accumulate: int, place: Place) -> Iterator[tuple[int, int, bool, np.ndarray, int]]:
+    """Yield (step, micro, last micro of the step, this worker's rows, size of the global batch).
+
+    Global batches of ``batch x accumulate x world`` rows are cut from `order`; within one, row i goes to worker
+    ``i mod world``. Only the last global batch of an epoch may be smaller.
+    """
+    whole = batch * accumulate * place.world
+    for step, start in enumerate(range(0, len(order), whole)):
+        rows = order[start : start + whole]
+        mine = rows[place.rank :: place.world]
+        # All workers must make the same number of backward passes, or the slower ones wait for ever.
+        micros = -(-(-(-len(rows) // place.world)) // batch)
+        for micro in range(micros):
+            yield step, micro, micro == micros - 1, mine[micro * batch : (micro + 1) * batch], len(rows)
+
+
+def steps_per_epoch(rows: int, batch: int, accumulate: int, world: int) -> int:
+    """Optimiser steps of one epoch."""
+    return -(-rows // (batch * accumulate * world))
+
+
+def train_batches(
+    examples: Examples, store: ClipStore, recipe: Recipe, epoch: int, batch: int, accumulate: int, place: Place
+) -> Iterator[Batch]:
+    """The micro-batches of one worker in one epoch, prepared one ahead in a thread."""
+
+    def make() -> Iterator[Batch]:
+        order = epoch_order(len(examples), recipe.seed, epoch)
+        for step, micro, last, rows, whole in step_rows(order, batch, accumulate, place):
+            weight = np.full(len(rows), 1.0 / whole, dtype=np.float32)
+            if not len(rows):
+                rows, weight = order[:1], np.zeros(1, dtype=np.float32)
+            waves = [_training_clip(store, examples.tracks[row], recipe, epoch, int(row)) for row in rows]
+            yield Batch(
+                torch.from_numpy(np.stack(waves)),
+                torch.from_numpy(examples.target[rows]),
+                torch.from_numpy(weight),
+                step,
+                micro,
+                last,
+            )
+
+    return prefetched(make())
+
+
+def _training_clip(store: ClipStore, track: str, recipe: Recipe, epoch: int, row: int) -> np.ndarray:
+    rng = np.random.default_rng([recipe.seed, epoch, row, 1])
+    return fit(standardise(store.wave(track)), recipe.clip_samples, recipe.clip.pad, rng)
+
+
+def prefetched(batches: Iterator[Batch], ahead: int = 2) -> Iterator[Batch]:
+    """Run `batches` in a thread, `ahead` items before they are asked for; its errors come out here."""
+    box: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=ahead)
+    stop = threading.Event()
+
+    def put(item: Batch | BaseException | None) -> bool:
+        while not stop.is_set():
+            try:
+                box.put(item, timeout=0.2)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for item in batches:
+                if not put(item):
+                    return
+            put(None)
+        except BaseException as err:
+            put(err)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while (item := box.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+class Stopwatch:
+    """Seconds spent waiting inside `iterate`, apart from the rest of the loop."""
+
+    def __init__(self) -> None:
+        self.waited_s = 0.0
+
+    def iterate(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        while True:
+            start = time.perf_counter()
+            item = next(batches, None)
+            self.waited_s += time.perf_counter() - start
+            if item is None:
+                return
+            yield item

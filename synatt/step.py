@@ -1,0 +1,162 @@
+"""Training steps and validation of one network, in plain torch. Who runs them, and on how many machines, is not known here."""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from synatt.augment.batch import augment_batch
+from synatt.augment.spectrogram import augment_spectrogram
+from synatt.augment.waveform import augment_waveform
+from synatt.clip import crops
+from synatt.clipstore import ClipStore
+from synatt.errors import WorkError
+from synatt.feed import Batch, Examples, Place, Stopwatch
+from synatt.logmel import logmel_batch
+from synatt.loss import soft_cross_entropy
+from synatt.recipe import Recipe
+
+
+class TrainingError(WorkError):
+    """Training cannot go on."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Arithmetic of the forward pass: `dtype` None is plain float32; float16 needs loss scaling."""
+
+    device: torch.device
+    dtype: torch.dtype | None
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+
+def choose_precision(wanted: str, device: torch.device) -> Precision:
+    """'auto' is float32 on a CPU and, on a GPU, bfloat16 where the hardware has it, else float16."""
+    if wanted == "auto":
+        if device.type != "cuda":
+            return Precision(device, None)
+        return Precision(device, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+    return Precision(device, None if wanted == "float32" else getattr(torch, wanted))
+
+
+def augmented(
+    wave_BS: torch.Tensor, target_BC: torch.Tensor, recipe: Recipe, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Standardised clips ``[B, S]`` -> augmented log-mels ``[B, M, T]`` and their mixed labels, in the method's order."""
+    wave_BS = augment_waveform(wave_BS, recipe.augment, rng)
+    logmel_BMT = logmel_batch(wave_BS, recipe.logmel)
+    logmel_BMT = augment_spectrogram(logmel_BMT, recipe.augment, rng)
+    return augment_batch(logmel_BMT, target_BC, recipe.augment, rng)
+
+
+def micro_step(
+    net: nn.Module,
+    logmel_BMT: torch.Tensor,
+    target_BC: torch.Tensor,
+    weight_B: torch.Tensor,
+    smoothing: float,
+    world: int,
+    precision: Precision,
+    scaler: "torch.amp.GradScaler | None" = None,
+) -> torch.Tensor:
+    """Add this micro-batch's gradient; returns its share of the global mean loss (a scalar, detached).
+
+    Losses are weighted by the global batch, so that an uneven last batch still gives the gradient of the mean over
+    its clips. DDP averages over workers, hence the factor `world`.
+    """
+    with precision.autocast():
+        logits_BC = net(logmel_BMT)
+    loss = (soft_cross_entropy(logits_BC, target_BC, smoothing) * weight_B).sum()
+    scaled = loss * world
+    (scaler.scale(scaled) if scaler else scaled).backward()
+    return loss.detach()
+
+
+@dataclass
+class EpochStats:
+    """What one worker saw of an epoch: its share of the mean loss, and where its time went."""
+
+    loss: float
+    clips: int
+    wait_s: float
+    compute_s: float
+
+
+def train_epoch(
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterator[Batch],
+    recipe: Recipe,
+    epoch: int,
+    place: Place,
+    precision: Precision,
+    scaler: "torch.amp.GradScaler | None" = None,
+) -> EpochStats:
+    """One pass over this worker's micro-batches; the optimiser steps when the last of a step is in.
+
+    Raises:
+        TrainingError: the loss is not finite; the message names epoch, step and learning rate.
+    """
+    net.train()
+    watch = Stopwatch()
+    start = time.perf_counter()
+    device = precision.device
+    # The mean over an epoch of per-step losses; summed on the device so that no step waits for the number.
+    total, clips, steps = torch.zeros((), device=device), 0, 0
+    optimizer.zero_grad(set_to_none=True)
+    for item in watch.iterate(batches):
+        rng = np.random.default_rng([recipe.seed, epoch, item.step, item.micro, place.rank, 2])
+        wave_BS, target_BC, weight_B = (t.to(device, non_blocking=True) for t in (item.wave_BS, item.target_BC, item.weight_B))
+        logmel_BMT, target_BC = augmented(wave_BS, target_BC, recipe, rng)
+        # Gradients of all but the last micro-batch stay local.
+        keep_local = not item.last and hasattr(net, "no_sync")
+        with net.no_sync() if keep_local else contextlib.nullcontext():  # type: ignore[operator]
+            total += micro_step(
+                net, logmel_BMT, target_BC, weight_B, recipe.train.label_smoothing, place.world, precision, scaler
+            )
+        clips += int((item.weight_B > 0).sum())
+        if item.last:
+            _optimise(optimizer, scaler)
+            steps += 1
+    mean_loss = float(total) / max(steps, 1)
+    if not math.isfinite(mean_loss):
+        rate = optimizer.param_groups[0]["lr"]
+        raise TrainingError(
+            f"the loss is {mean_loss} in epoch {epoch} (learning rate {rate:.3g}): lower train.lr_max, "
+            "or give --set train.precision=float32"
+        )
+    return EpochStats(mean_loss, clips, watch.waited_s, time.perf_counter() - start - watch.waited_s)
+
+
+def _optimise(optimizer: torch.optim.Optimizer, scaler: "torch.amp.GradScaler | None") -> None:
+    if scaler:
+        scaler.step(optimizer)
+        scaler.update()
+    else:
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+@torch.inference_mode()
+def validate(net: nn.Module, examples: Examples, store: ClipStore, recipe: Recipe, precision: Precision) -> np.ndarray:
+    """float32 logits ``[rows, C]`` of `examples`, on the crop that prediction would take."""
+    net.eval()
+    out = []
+    for start in range(0, len(examples), recipe.predict.batch):
+        tracks = examples.tracks[start : start + recipe.predict.batch]
+        clips = [crops(store.wave(t), recipe.clip_samples, recipe.clip.pad, 1)[0] for t in tracks]
+        wave_BS = torch.from_numpy(np.stack(clips)).to(precision.device)
+        with precision.autocast():
+            logits_BC = net(logmel_batch(wave_BS, recipe.logmel))
+        out.append(logits_BC.float().cpu())
+    return torch.cat(out).numpy() if out else np.zeros((0, len(recipe.require_classes())), np.float32)
