@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 
 from synatt.errors import UsageError
 
-
 log = logging.getLogger("synatt")
 
 
