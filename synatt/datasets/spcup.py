@@ -8,7 +8,6 @@ it, down to the next table. Tracks keep the name the table gives them, for the a
 All tracks are used; folds are stratified by label (the method's data table).
 """
 
-import logging
 import re
 
 import pandas as pd
@@ -29,8 +28,6 @@ from synatt.datasets.listing import Folder
 from synatt.datasets.options import Options
 from synatt.recipe import UNKNOWN
 
-log = logging.getLogger("synatt")
-
 SOURCE = "spcup"
 CLASSES = ("algorithm_0", "algorithm_1", "algorithm_2", "algorithm_3", "algorithm_4", UNKNOWN)
 # Said of the competition's own training folder only: class 0 has one speaker, 1-3 that of LJSpeech, 4 many.
@@ -43,13 +40,22 @@ _TABLE = re.compile(r"labels(?:_eval_part(?P<part>[1-9]\d?))?\.csv", re.IGNORECA
 def label_tables(folder: Folder) -> list[str]:
     """Relative paths of the label tables at or below `folder` that a set stands on.
 
-    A table with no audio to cover is left out when a deeper one of the same name has some: a copy of the evaluation
-    table beside the set's folder holds the answers, not a set.
+    A table with no audio right beside it is left out when a deeper folder has one of the same name: beside the folder
+    of an evaluation set it holds the answers, not a set.
     """
-    found = [f for f in folder.files if _TABLE.fullmatch(f.rpartition("/")[2])]
-    covered = _coverage(folder, found)
-    used = {f.rpartition("/")[2].lower() for f in found if covered[f]}
-    return [f for f in found if covered[f] or f.rpartition("/")[2].lower() not in used]
+    found = [f for f in folder.files if _TABLE.fullmatch(_split(f)[1])]
+    beside = {_split(f)[0] for f in folder.audio}
+    return [f for f in found if _split(f)[0] in beside or not any(_is_above(f, other) for other in found)]
+
+
+def _is_above(table: str, other: str) -> bool:
+    (place, name), (below, same) = _split(table), _split(other)
+    return name.lower() == same.lower() and place != below and below.startswith(f"{place}/" if place else "")
+
+
+def _split(file: str) -> tuple[str, str]:
+    place, _, name = file.rpartition("/")
+    return place, name
 
 
 def read(folder: Folder, options: Options) -> Found:
@@ -60,7 +66,7 @@ def read(folder: Folder, options: Options) -> Found:
     pairs = [_read_set(folder, table, tuple(audio[table]), classes) for table in found]
     rows, repeated = drop_duplicates(join_frames([rows for rows, _ in pairs], ROW_COLUMNS))
     problems = join_frames([*(problems for _, problems in pairs), repeated], PROBLEM_COLUMNS)
-    claimed = tuple(folder.path(table.rpartition("/")[0]) for table in found)
+    claimed = tuple(folder.path(_split(table)[0]) for table in found)
     return Found(rows, problems, classes, "stratified", claimed)
 
 
@@ -68,11 +74,11 @@ def _coverage(folder: Folder, label_files: list[str]) -> dict[str, list[str]]:
     """The audio files that each table covers: those whose nearest folder with a table is the table's own."""
     homes: dict[str, list[str]] = {}
     for table in label_files:
-        homes.setdefault(table.rpartition("/")[0], []).append(table)
+        homes.setdefault(_split(table)[0], []).append(table)
     nearest: dict[str, str | None] = {}
     audio: dict[str, list[str]] = {table: [] for table in label_files}
     for file in folder.audio:
-        home = _nearest(file.rpartition("/")[0], homes, nearest)
+        home = _nearest(_split(file)[0], homes, nearest)
         for table in homes[home] if home is not None else ():
             audio[table].append(file)
     return audio
@@ -80,7 +86,7 @@ def _coverage(folder: Folder, label_files: list[str]) -> dict[str, list[str]]:
 
 def _nearest(place: str, homes: dict[str, list[str]], known: dict[str, str | None]) -> str | None:
     if place not in known:
-        up = _nearest(place.rpartition("/")[0], homes, known) if place else None
+        up = _nearest(_split(place)[0], homes, known) if place else None
         known[place] = place if place in homes else up
     return known[place]
 
@@ -88,9 +94,9 @@ def _nearest(place: str, homes: dict[str, list[str]], known: dict[str, str | Non
 def _read_set(
     folder: Folder, table_file: str, audio: tuple[str, ...], classes: tuple[str, ...]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    place, _, name = table_file.rpartition("/")
+    place, name = _split(table_file)
     # The nested folder is called like the one around it, and either tells what it holds.
-    set_name = place.rpartition("/")[2] or folder.name
+    set_name = _split(place)[1] or folder.name
     hit = _TABLE.fullmatch(name)
     part = hit["part"] if hit else None
     home, table_path = folder.below(place), folder.path(table_file)
