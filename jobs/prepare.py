@@ -36,7 +36,10 @@ def _parser() -> argparse.ArgumentParser:
         help="layout of the inputs, once for all or once for each (default: auto)",
     )
     p.add_argument(
-        "--classes", type=_names, metavar="A,B,...", help="class names; 'unknown' is always there, last (default: the layout's)"
+        "--classes",
+        type=_names,
+        metavar="A,B,...",
+        help="class names; 'unknown' is always there, last (default: the layout's)",
     )
     p.add_argument(
         "--unknown", action="append", default=[], metavar="NAME", help="sub-folder of an unknown algorithm; repeatable"
@@ -64,7 +67,10 @@ def _parser() -> argparse.ArgumentParser:
         help="protocol file, its rows of split train (default), dev or eval; repeatable",
     )
     g.add_argument(
-        "--columns", type=_names, metavar="A,B,...", help="fields in order: speaker, file, attack, key, split, - (ignored)"
+        "--columns",
+        type=_names,
+        metavar="A,B,...",
+        help="fields in order: speaker, file, attack, key, split, - (ignored)",
     )
     g.add_argument("--separator", default="blank", help="blank (default), comma, tab or one character")
     g.add_argument("--header", action="store_true", help="the first line names the columns")

@@ -194,7 +194,9 @@ def _agree(found: list[Found], options: Options) -> tuple[str, ...] | None:
     labelled = any(f.rows["algorithm"].notna().any() for f in found)
     classes = options.classes or (named[0] if named else CLASSES if labelled else None)
     if classes and len(classes) > MAX_CLASSES:
-        raise ClassesError(f"{len(classes)} classes: no more than {MAX_CLASSES} fit a label (the first is {classes[0]})")
+        raise ClassesError(
+            f"{len(classes)} classes: no more than {MAX_CLASSES} fit a label (the first is {classes[0]})"
+        )
     return classes
 
 
@@ -233,6 +235,4 @@ def _folds(rows: pd.DataFrame, rule: str, options: Options) -> np.ndarray:
         return folds.grouped(groups, keys, options.folds, options.seed)
     if rule == "stratified_grouped":
         return folds.stratified_grouped(strata, groups, keys, options.folds, options.seed)
-    return folds.by_speaker(
-        rows["algorithm"].to_numpy(), rows["speaker"].to_numpy(), keys, options.folds, options.seed
-    )
+    return folds.by_speaker(rows["algorithm"].to_numpy(), rows["speaker"].to_numpy(), keys, options.folds, options.seed)

@@ -51,9 +51,7 @@ def _filled(values: pd.Series | str | int | None, length: int) -> pd.Series:
     return pd.Series(cells, dtype="object")
 
 
-def problem(
-    kind: str, track: pd.Series | str | None, path: pd.Series | str, detail: pd.Series | str
-) -> pd.DataFrame:
+def problem(kind: str, track: pd.Series | str | None, path: pd.Series | str, detail: pd.Series | str) -> pd.DataFrame:
     """Problem rows of one kind; series among the arguments are equally long, scalars repeated."""
     given = {"kind": kind, "track": track, "path": path, "detail": detail}
     length = next((len(v) for v in given.values() if isinstance(v, pd.Series)), 1)

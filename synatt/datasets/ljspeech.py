@@ -38,8 +38,6 @@ def read(folder: Folder, options: Options) -> Found:
         table = pd.DataFrame({"file_name": pd.Series(first, dtype="object")})
     else:
         table = tables.read_csv(path, COLUMNS)
-    rows, problems = unknown_rows(
-        table, table["file_name"], folder, SOURCE, speaker=LJ_SPEAKER, stratum=UNKNOWN
-    )
+    rows, problems = unknown_rows(table, table["file_name"], folder, SOURCE, speaker=LJ_SPEAKER, stratum=UNKNOWN)
     used = draw_share(rows, options.shares.get(SOURCE, SHARE), [], options.seed)
     return Found(used, problems, None, "stratified", (folder.root,))

@@ -66,8 +66,12 @@ PRESETS = {
         ),
         _attacks(6),
     ),
-    "asvspoof2021-la": Preset(_TRIALS_2021, ((r"LA(?:-keys[^/]*)?/(?:[^/]+/)*CM/trial_metadata\.txt", None),), _attacks(6)),
-    "asvspoof2021-df": Preset(_TRIALS_2021, ((r"DF(?:-keys[^/]*)?/(?:[^/]+/)*CM/trial_metadata\.txt", None),), _attacks(6)),
+    "asvspoof2021-la": Preset(
+        _TRIALS_2021, ((r"LA(?:-keys[^/]*)?/(?:[^/]+/)*CM/trial_metadata\.txt", None),), _attacks(6)
+    ),
+    "asvspoof2021-df": Preset(
+        _TRIALS_2021, ((r"DF(?:-keys[^/]*)?/(?:[^/]+/)*CM/trial_metadata\.txt", None),), _attacks(6)
+    ),
     "asvspoof5": Preset(
         ("speaker", "file", "-", "-", "-", "-", "-", "attack", "key"),
         (
@@ -86,7 +90,9 @@ def preset_files(name: str, folder: Folder) -> list[tuple[str, str | None]]:
     return [(folder.path(f), split) for f in folder.files for pattern, split in patterns if pattern.fullmatch(f)]
 
 
-def parse(text: str, path: str, columns: tuple[str, ...], separator: str, header: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+def parse(
+    text: str, path: str, columns: tuple[str, ...], separator: str, header: bool
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The named fields of each line as text, and a `malformed_line` problem for each line with too few fields.
 
     Args:

@@ -47,7 +47,9 @@ def test_files_that_an_ambiguous_name_might_mean_are_told() -> None:
     assert fits.contended == {"a.flac", "a.wav"}
 
 
-file_names = st.lists(st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0/"), min_size=1), unique=True)
+file_names = st.lists(
+    st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0/"), min_size=1), unique=True
+)
 
 
 @given(file_names)

@@ -59,7 +59,10 @@ def test_an_unknown_label_without_a_file_is_still_one_problem(tmp_path: Path, pu
 def test_labels_may_be_class_names_or_floats(tmp_path: Path, put) -> None:
     found = read(spcup(tmp_path / "set", put, ["a.wav,algorithm_3", "b.wav,2.0"], ["a.wav", "b.wav"]))
     assert found.manifest is not None
-    assert dict(zip(found.manifest.column("track"), found.manifest.column("label"), strict=True)) == {"a.wav": 3, "b.wav": 2}
+    assert dict(zip(found.manifest.column("track"), found.manifest.column("label"), strict=True)) == {
+        "a.wav": 3,
+        "b.wav": 2,
+    }
 
 
 def test_a_track_that_stands_twice_with_one_label_is_kept_once(tmp_path: Path, put) -> None:

@@ -75,7 +75,13 @@ def test_audio_of_splits_that_were_not_asked_for_is_no_problem(la2019: Path, put
 def test_asvspoof_2021_trial_metadata(tmp_path: Path, put) -> None:
     la, df = tmp_path / "keys" / "LA" / "CM", tmp_path / "keys" / "DF" / "CM"
     for folder, lines in [
-        (la, ["LA_0009 LA_E_9332881 alaw ita_tx A07 spoof notrim eval", "LA_0001 LA_E_1 pstn mad_tx - bonafide notrim progress"]),
+        (
+            la,
+            [
+                "LA_0009 LA_E_9332881 alaw ita_tx A07 spoof notrim eval",
+                "LA_0001 LA_E_1 pstn mad_tx - bonafide notrim progress",
+            ],
+        ),
         (df, ["LA_0023 DF_E_2000011 nocodec asvspoof A14 spoof notrim progress traditional_vocoder - - - -"]),
     ]:
         folder.mkdir(parents=True)
@@ -137,10 +143,21 @@ def test_without_an_attack_field_the_tracks_are_unlabelled(tmp_path: Path, put) 
 
 def test_lines_that_do_not_fit_are_reported(tmp_path: Path, put) -> None:
     put(tmp_path / "audio", ["a.flac", "b.flac", "c.flac", "d.wav"])
-    lines = ["s a - A01 spoof", "s b - - spoof", "s c - A01 maybe", "s gone - A01 spoof", "s short", "", "s a - A01 spoof"]
+    lines = [
+        "s a - A01 spoof",
+        "s b - - spoof",
+        "s c - A01 maybe",
+        "s gone - A01 spoof",
+        "s short",
+        "",
+        "s a - A01 spoof",
+    ]
     (tmp_path / "p.txt").write_text("\r\n".join(lines) + "\r\n")
     found = read(
-        tmp_path / "audio", files=(str(tmp_path / "p.txt"),), columns=("speaker", "file", "-", "attack", "key"), suffix=".flac"
+        tmp_path / "audio",
+        files=(str(tmp_path / "p.txt"),),
+        columns=("speaker", "file", "-", "attack", "key"),
+        suffix=".flac",
     )
     assert sorted((p["kind"], p["track"]) for p in found.problems.to_pylist() if p["track"]) == [
         ("duplicate_track", "audio/a"),
@@ -181,7 +198,11 @@ def test_the_names_offered_are_the_presets_there_are() -> None:
 word = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0\r\n\t "), min_size=1)
 
 
-@given(st.lists(st.tuples(word, word, word), max_size=20), st.sampled_from(["\n", "\r\n", "\r"]), st.sampled_from([" ", "\t", "  "]))
+@given(
+    st.lists(st.tuples(word, word, word), max_size=20),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from([" ", "\t", "  "]),
+)
 def test_blank_separated_lines_come_back_as_written(lines: list[tuple[str, str, str]], end: str, gap: str) -> None:
     text = "".join(gap.join(fields) + end for fields in lines)
     table, problems = parse(text, "p.txt", ("speaker", "file", "attack"), "blank", header=False)

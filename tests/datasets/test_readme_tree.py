@@ -159,6 +159,16 @@ def test_a_bucket_gives_the_same_rows_as_a_folder(data: Path, frame: pd.DataFram
     pd.testing.assert_frame_equal(remote.drop(columns="path"), frame.drop(columns="path"))
 
 
+def test_ljspeech_as_first_published_has_bars_and_no_header(tmp_path: Path, put) -> None:
+    names = [f"LJ001-{i:04d}" for i in range(4)]
+    put(tmp_path / "LJSpeech-1.1" / "wavs", [f"{n}.wav" for n in names])
+    lines = [f'{n}|Printing, "in the only sense|Printing, "in the only sense' for n in names]
+    (tmp_path / "LJSpeech-1.1" / "metadata.csv").write_text("\n".join(lines) + "\n")
+    found = collect([str(tmp_path / "LJSpeech-1.1")], ["auto"], Options(shares={"ljspeech": 1.0}))
+    assert found.problems.num_rows == 0 and found.manifest is not None
+    assert found.manifest.column("track") == [f"ljspeech/{n}" for n in names]
+
+
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the shared attribution corpus is not beside the repository")
 def test_the_attribution_corpus_is_an_sp_cup_tree() -> None:
     found = collect([str(CORPUS)], ["spcup"], Options())
