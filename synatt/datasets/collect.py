@@ -171,7 +171,7 @@ def _unclaimed(here: Folder, found: list[Found]) -> pd.DataFrame:
     claimed = [root.rstrip("/") for f in found for root in f.claimed]
     if here.root.rstrip("/") in claimed:
         return join_frames([], PROBLEM_COLUMNS)
-    inside = {r.partition("?")[0] + "/" for r in claimed}
+    inside = {(r.partition("?")[0] if storage.is_uri(r) else r) + "/" for r in claimed}
     paths = here.paths(pd.Series(here.audio, dtype="object"))
     loose = paths[~paths.str.startswith(tuple(inside))] if inside else paths
     return problem("file_without_label", base_name(loose), loose, "belongs to no set with a label table")

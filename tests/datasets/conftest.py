@@ -44,7 +44,7 @@ def _table(path: Path, header: str, rows: Iterable[str]) -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """The README's `data/`: four SP Cup sets (10 tracks a class, 10 unseen, 8 + 6 to predict) and four external ones."""
+    """The README's `data/`: SP Cup (10 tracks a class, 10 unseen, 8 and 6 to predict) and the four external sets."""
     root = tmp_path / "data"
     spcup = root / "spcup_2022_training_part1" / "spcup_2022_training_part1"
     tracks = [f"{c}{i:02d}.wav" for c in range(5) for i in range(10)]

@@ -223,7 +223,7 @@ def test_unusable_choices_are_usage_errors(tmp_path: Path, put) -> None:
 def test_inputs_that_disagree_on_the_classes_are_refused_until_told(data: Path, tmp_path: Path, put) -> None:
     put(tmp_path / "own", ["espeak/1.wav", "flite/1.wav"])
     inputs = [str(data), str(tmp_path / "own")]
-    with pytest.raises(ClassesError, match="disagree on the classes: .*espeak, flite, unknown.*--classes"):
+    with pytest.raises(ClassesError, match=r"disagree on the classes: .*espeak, flite, unknown.*--classes"):
         collect(inputs, ["auto"], Options())
     # External sets have no classes of their own, so they go with any.
     found = collect([inputs[0] + "/vctk-sr16k-dataset", inputs[1]], ["auto"], Options())

@@ -69,11 +69,9 @@ def test_wrong_options_are_exit_2(
 def test_protocol_options_reach_the_reader(clips: Path, tmp_path: Path) -> None:
     trials = tmp_path / "trials.txt"
     trials.write_text("name;by\nvits/1;A01\nworld/1;A02\n")
-    code = main(
-        ["--input", str(clips), "--protocol", f"train={trials}", "--columns", "file,attack", "--separator", ";"]
-        + ["--header", "--classes", "A02", "--audio-suffix", ".wav", "--output", str(tmp_path / "out")]
-    )
-    assert code == 0
+    order = ["--protocol", f"train={trials}", "--columns", "file,attack", "--separator", ";", "--header"]
+    chosen = ["--classes", "A02", "--audio-suffix", ".wav"]
+    assert main(["--input", str(clips), *order, *chosen, "--output", str(tmp_path / "out")]) == 0
     found = manifest.read(str(tmp_path / "out"))
     assert dict(zip(found.column("track"), found.column("label"), strict=True)) == {
         "clips/vits/1": 1,
