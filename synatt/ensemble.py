@@ -4,17 +4,19 @@ The job and `synatt.load(...)` both go through here, which is why they give the 
 """
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from synatt import storage
 from synatt.audio import Audio
 from synatt.clip import crops
 from synatt.errors import UsageError
 from synatt.logmel import logmel_batch
-from synatt.model import TrainedModel, find_models, folder_digest, load_model, read_recipe
+from synatt.model import WEIGHTS_FILE, TrainedModel, find_models, folder_digest, load_model, read_recipe
 from synatt.recipe import Recipe
 
 
@@ -42,6 +44,7 @@ class EnsemblePlan:
         classes: class names in the order of the probabilities.
         read_s: seconds of a recording that are decoded.
         run: id of the ensemble: digest of all members.
+        weight_bytes: size of all weight files.
     """
 
     folders: tuple[str, ...]
@@ -51,6 +54,7 @@ class EnsemblePlan:
     classes: tuple[str, ...]
     read_s: float
     run: str
+    weight_bytes: int
 
 
 def plan(paths: Sequence[str]) -> EnsemblePlan:
@@ -77,6 +81,7 @@ def plan(paths: Sequence[str]) -> EnsemblePlan:
         classes.pop(),
         read_s.pop(),
         run,
+        sum(storage.info(storage.join(f, WEIGHTS_FILE)).size for f in folders),
     )
 
 
@@ -124,9 +129,16 @@ class Ensemble:
         for model, key in zip(self.models, self.plan.view_of, strict=True):
             x_BKMT = staged[key]
             count, n_crops = x_BKMT.shape[:2]
-            flat = torch.from_numpy(x_BKMT.reshape(count * n_crops, *x_BKMT.shape[2:]))
+            flat = _borrowed(x_BKMT.reshape(count * n_crops, *x_BKMT.shape[2:]))
             step = batch or model.recipe.predict.batch
             logits = [model.net(part.to(self.device)).float().cpu() for part in flat.split(step)]
             p = torch.softmax(torch.cat(logits) / model.recipe.predict.temperature, dim=1)
             probs.append(p.reshape(count, n_crops, -1).mean(dim=1).numpy())
         return np.stack(probs)
+
+
+def _borrowed(array: np.ndarray) -> torch.Tensor:
+    # A block of Ray's object store is read-only; torch warns of that, though nothing here writes to it.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(array)

@@ -115,10 +115,12 @@ class Train(Section):
 class Tune(Section):
     """Choice of the epoch count by cross-validation."""
 
+    run: bool = Field(False, description="the pipeline chooses epoch counts; false: the backbones' fixed ones hold")
     folds: int = Field(5, ge=2)
     use_folds: Positive | None = Field(None, description="run only the first so many folds")
     max_epochs: Positive = 25
-    grace_epochs: Positive = Field(4, description="no trial is stopped before this many epochs")
+    grace_epochs: Positive = Field(6, description="no trial is stopped before this many epochs")
+    patience: Positive = Field(4, description="epochs without a better mean over the folds before they all stop")
     one_standard_error: bool = Field(False, description="take the smallest count within one s.e. of the best mean")
 
 
@@ -189,9 +191,23 @@ def packaged() -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in found.iterdir() if p.name.endswith(".yaml"))
 
 
+def recipe_names(name_or_file: str) -> list[str]:
+    """The recipes that a name stands for: itself, or the `parts` that a list file names, in order."""
+    values = _read(name_or_file)
+    if "parts" not in values:
+        return [name_or_file]
+    parts = values["parts"]
+    if set(values) != {"parts"} or not isinstance(parts, list) or not all(isinstance(p, str) for p in parts) or not parts:
+        raise RecipeError(f"{name_or_file}: a list of recipes has the one key 'parts', with recipe names or files")
+    return parts
+
+
 def load_recipe(name_or_file: str, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
     """The recipe called `name_or_file` (packaged name, YAML file or URI) with ``key.sub=value`` overrides applied."""
-    return build_recipe(_read(name_or_file), overrides, origin=name_or_file)
+    values = _read(name_or_file)
+    if "parts" in values:
+        raise RecipeError(f"{name_or_file} is a list of recipes for the pipeline: give one of {', '.join(recipe_names(name_or_file))}")
+    return build_recipe(values, overrides, origin=name_or_file)
 
 
 def build_recipe(values: dict[str, Any], overrides: list[str] | tuple[str, ...] = (), origin: str = "recipe") -> Recipe:

@@ -1,0 +1,46 @@
+"""Give soft labels to unlabelled tracks."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from synatt import cli
+
+
+def parser() -> argparse.ArgumentParser:
+    p = cli.parser(
+        "pseudo",
+        """
+        Score unlabelled tracks with trained models and keep the class probabilities as soft labels, for the
+        semi-supervised stage: `train --soft OUTPUT`.
+
+        Writes OUTPUT/manifest.parquet (column p) and OUTPUT/predictions.
+        """,
+        "python -m jobs.pseudo --input quickstart/speech --models quickstart/models --output quickstart/soft",
+    )
+    cli.add_input(p, "manifest, or folder of audio")
+    cli.add_models(p)
+    cli.add_output(p)
+    p.add_argument("--split", help="only rows of this split, e.g. eval")
+    p.add_argument("--part", type=int, action="append", default=[], help="only rows of this evaluation part; repeatable")
+    p.add_argument("--fresh", action="store_true", help="start anew, dropping what an earlier run left in OUTPUT")
+    cli.add_address(p)
+    return p
+
+
+def work(args: argparse.Namespace) -> str:
+    from synatt.batch import PredictSettings
+    from synatt.fitting import only_split
+    from synatt.inputs import read_inputs
+    from synatt.pseudo import pseudo
+
+    rows = only_split(read_inputs(args.input), args.split, args.part)
+    return pseudo(rows, args.models, args.output, PredictSettings(fresh=args.fresh, address=args.address))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return cli.run(parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

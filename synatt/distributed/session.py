@@ -1,0 +1,99 @@
+"""Start a local Ray, or join the cluster that is already there."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from synatt.errors import UsageError
+
+log = logging.getLogger("synatt")
+
+# Ray sends the whole working folder to its workers when it sees `uv run`; a local Ray and a submitted job have it already.
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Epoch lines differ only in their numbers; Ray would hide all but the first as repeated.
+os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+
+
+@contextmanager
+def ray_session(address: str | None = None) -> Iterator[None]:
+    """Connect for the length of a `with` block; a Ray that was already connected is left as it is.
+
+    Args:
+        address: of a running cluster; None: Ray's own rules (RAY_ADDRESS, the submitted job's cluster, a local Ray).
+
+    Raises:
+        UsageError: the cluster cannot be reached.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    local = address is None and "RAY_ADDRESS" not in os.environ
+    try:
+        ray.init(
+            address=address,
+            logging_level=logging.WARNING,
+            log_to_driver=True,
+            **({"include_dashboard": True} if local else {}),
+        )
+    except (ConnectionError, ValueError, TimeoutError) as err:
+        first = (str(err).splitlines() or [type(err).__name__])[0]
+        raise UsageError(f"no Ray cluster at {address or os.environ.get('RAY_ADDRESS')}: {first}") from None
+    # Ray's libraries tell of every stage they start; our own progress lines say what a person needs.
+    for noisy in ("ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    have = ray.cluster_resources()
+    log.info(
+        "Ray %s: %s, %g CPUs, %g GPUs",
+        ray.__version__,
+        "local" if local else f"cluster with {len(ray.nodes())} nodes",
+        have.get("CPU", 0),
+        have.get("GPU", 0),
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def run_there(work: Callable[..., Any], *args: Any, address: str | None = None) -> Any:
+    """Call `work(*args)` here, or as a task on the cluster at `address`, where its paths may mean something else."""
+    if address is None:
+        return work(*args)
+    import ray
+
+    with ray_session(address):
+        try:
+            return ray.get(ray.remote(num_cpus=0)(work).remote(*args))
+        except ray.exceptions.RayTaskError as err:
+            raise err.cause from None
+
+
+def cpu_count() -> float:
+    """CPUs of the whole cluster as Ray counts them."""
+    import ray
+
+    return float(ray.cluster_resources().get("CPU", 1))
+
+
+def gpu_count() -> int:
+    """GPUs of the whole cluster as Ray counts them."""
+    import ray
+
+    return int(ray.cluster_resources().get("GPU", 0))
+
+
+def cause_of(err: BaseException) -> BaseException:
+    """The first error behind Ray's wrappers."""
+    seen: set[int] = set()
+    while id(err) not in seen:
+        seen.add(id(err))
+        inner = getattr(err, "cause", None) or err.__cause__
+        if not isinstance(inner, BaseException):
+            return err
+        err = inner
+    return err

@@ -1,0 +1,163 @@
+"""Ray Tune: every (backbone, fold) is a trial that reports macro F1 after each epoch.
+
+A trial trains in one process with one GPU (or CPU); it makes up for the workers of `train` by accumulating their
+micro-batches, so the global batch, the learning rate and the per-device batch statistics are those of `train`.
+"""
+
+import json
+import logging
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from synatt import storage
+from synatt.distributed.session import gpu_count
+from synatt.distributed.training import Clips, _pack, absolute, first_failure, threads_per_worker, unpack
+from synatt.errors import WorkError
+from synatt.feed import Examples, Place
+from synatt.recipe import Tune
+from synatt.selection import is_hopeless
+from synatt.training import Plan, Run, describe
+
+log = logging.getLogger("synatt")
+
+
+class FoldMeanScheduler(FIFOScheduler):
+    """Stops all folds of a backbone once the mean of their curves has stalled; a hard fold alone is not stopped.
+
+    It keeps nothing between calls: each trial's last result carries its whole curve, so that a restored experiment
+    decides as the undisturbed one would.
+    """
+
+    def __init__(self, settings: Tune) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        name = trial.config["backbone"]
+        curves = {}
+        for other in tune_controller.get_trials():
+            last = result if other is trial else other.last_result
+            if other.config["backbone"] == name and last and "history" in last:
+                curves[other.config["fold"]] = _f1_by_epoch(json.loads(last["history"]))
+        stop = is_hopeless(curves, result["epoch"], self._settings.grace_epochs, self._settings.patience)
+        return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
+
+
+def _f1_by_epoch(history: list[dict[str, float]]) -> dict[int, float]:
+    return {int(row["epoch"]): row["macro_f1"] for row in history}
+
+
+def fold_trials(
+    plans: list[Plan], settings: Tune, folds: dict[int, tuple[Examples, Examples]], clips: Clips, work: str, name: str
+) -> pd.DataFrame:
+    """Run all (backbone, fold) trials; an experiment of the same `name` below `work` is continued.
+
+    Args:
+        folds: fold -> (training rows, validation rows).
+
+    Returns:
+        one row per backbone, fold and epoch: loss, lr, macro_f1, accuracy, temperature, seconds.
+
+    Raises:
+        WorkError: a trial failed; the message is its first cause.
+    """
+    gpus = gpu_count()
+    trainable = tune.with_resources(
+        tune.with_parameters(_trial, plans={p.backbone.name: _pack(p) for p in plans}, folds=folds, clips=clips),
+        {"cpu": 1, "gpu": 1} if gpus else {"cpu": 1},
+    )
+    root = storage.join(absolute(work), name)
+    if tune.Tuner.can_restore(root):
+        log.info("going on with the trials in %s", root)
+        tuner = tune.Tuner.restore(root, trainable, resume_unfinished=True, restart_errored=True)
+    else:
+        tuner = tune.Tuner(
+            trainable,
+            param_space={
+                "backbone": tune.grid_search([plan.backbone.name for plan in plans]),
+                "fold": tune.grid_search(sorted(folds)),
+            },
+            tune_config=tune.TuneConfig(
+                metric="macro_f1",
+                mode="max",
+                scheduler=FoldMeanScheduler(settings),
+                trial_dirname_creator=_trial_name,
+                trial_name_creator=_trial_name,
+            ),
+            run_config=tune.RunConfig(
+                name=name,
+                storage_path=absolute(work),
+                verbose=0,
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                failure_config=tune.FailureConfig(max_failures=max(plan.recipe.train.max_failures for plan in plans)),
+            ),
+        )
+    results = tuner.fit()
+    if results.errors:
+        raise WorkError(f"{len(results.errors)} of {len(results)} trials failed: {first_failure(results.errors[0])}")
+    rows = []
+    for result in results:
+        assert result.metrics is not None
+        where = {key: result.metrics["config"][key] for key in ("backbone", "fold")}
+        rows += [{**where, **row} for row in json.loads(result.metrics["history"])]
+    return pd.DataFrame(rows).sort_values(["backbone", "fold", "epoch"], ignore_index=True)
+
+
+def trial_plan(plan: Plan, workers: int) -> Plan:
+    """`plan` for one process that stands for `workers` of them."""
+    accumulate = plan.accumulate * workers
+    return replace(plan, accumulate=accumulate, lr_batch=plan.batch * accumulate)
+
+
+def _trial_name(trial: Any) -> str:
+    return f"{trial.config['backbone']}-fold{trial.config['fold']}"
+
+
+def _trial(
+    config: dict[str, Any], plans: dict[str, Any], folds: dict[int, tuple[Examples, Examples]], clips: Clips
+) -> None:
+    import torch
+
+    logging.getLogger("ray").setLevel(logging.WARNING)
+    plan = unpack(plans[config["backbone"]])
+    train, valid = folds[config["fold"]]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    # As many trials as CPUs run side by side, so each keeps to one core unless the recipe says otherwise.
+    torch.set_num_threads(plan.recipe.train.threads or max(1, threads_per_worker(plan.recipe, _trials_on_node())))
+    resumed = tune.get_checkpoint()
+    with tempfile.TemporaryDirectory() as scratch:
+        if resumed:
+            resumed.to_directory(scratch)
+        run = Run(plan, train, valid, clips.open(), Place(), device, checkpoint=Path(scratch) if resumed else None)
+    name = f"{plan.backbone.name} fold {config['fold']}"
+    for row in run.epochs():
+        print(describe(name, row, plan.epochs), flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            run.save(Path(folder))
+            tune.report(
+                {**row, "epoch": int(row["epoch"]), "history": json.dumps(run.progress.curve)},
+                checkpoint=tune.Checkpoint.from_directory(folder),
+            )
+
+
+def _trials_on_node() -> int:
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)) // max(1, len(ray.nodes())))
+
+
+def split_folds(tracks: list[str], target: np.ndarray, fold: np.ndarray, use: int) -> dict[int, tuple[Examples, Examples]]:
+    """fold -> (training rows, validation rows); rows of fold -1 (soft labels) are always trained on."""
+    out = {}
+    for k in range(use):
+        held = fold == k
+        names = np.asarray(tracks, dtype=object)
+        out[k] = (Examples(tuple(names[~held]), target[~held]), Examples(tuple(names[held]), target[held]))
+    return out

@@ -1,0 +1,47 @@
+"""The `pseudo` job: an ensemble's class probabilities over unlabelled tracks become their soft labels."""
+
+import logging
+
+import pyarrow.compute as pc
+
+from synatt import manifest, predictions, storage
+from synatt.batch import PredictSettings, predict
+from synatt.errors import UsageError
+from synatt.manifest import Manifest
+
+log = logging.getLogger("synatt")
+
+
+def pseudo(rows: Manifest, models: list[str], output: str, settings: PredictSettings) -> str:
+    """Write a manifest of `rows` whose `p` is the ensemble's mean class probabilities, the label of stage 2.
+
+    Any label a row has is dropped: the models' opinion replaces it. Recordings without an answer are left out and
+    stand in `problems.parquet`.
+
+    Returns:
+        the path of the manifest.
+
+    Raises:
+        UsageError: there is no row, or none could be scored.
+    """
+    if not len(rows):
+        raise UsageError("no unlabelled track to give soft labels to")
+    predict(rows, models, output, settings)
+    table = predictions.read(output)
+    classes = tuple(name[2:] for name in table.column_names if name.startswith("p_"))
+    ok = table.filter(pc.equal(table.column("status"), "ok"))
+    if not ok.num_rows:
+        raise UsageError(f"none of the {len(rows)} tracks could be scored; {output}/predictions says why for each")
+    scored = dict(zip(ok.column("track").to_pylist(), zip(*(ok.column(f"p_{c}").to_pylist() for c in classes), strict=True), strict=True))
+    kept = [row for row in rows.table.drop_columns(["label", "p"]).to_pylist() if row["track"] in scored]
+    for row in kept:
+        row["p"] = list(scored[row["track"]])
+    bad = table.filter(pc.equal(table.column("status"), "error")).select(["track", "path", "error"]).to_pylist()
+    problems = [
+        {"kind": b["error"].partition(":")[0], "track": b["track"], "path": b["path"], "detail": b["error"]} for b in bad
+    ]
+    storage.write_table(storage.join(output, "problems.parquet"), manifest.problems_table(problems))
+    target = storage.join(output, "manifest.parquet")
+    manifest.write(target, manifest.build(kept, classes))
+    log.info("soft labels for %d tracks, %d without", len(kept), len(problems))
+    return target
