@@ -1,0 +1,79 @@
+"""Score predictions against true labels: metrics, tables, plots and one self-contained page."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from synatt import cli
+
+log = logging.getLogger("synatt")
+
+
+def parser() -> argparse.ArgumentParser:
+    p = cli.parser(
+        "evaluate",
+        """
+        Score predictions against true labels: accuracy, precision, recall and macro F1, per class and per column of the
+        labels, confusion matrix, detection of unknown algorithms (AUROC, EER), calibration, 95 % bootstrap intervals.
+        Writes metrics.json, tables/, plots/ and report.html. Tracks without a label or an answer are only counted.
+        """,
+        """
+        python -m jobs.evaluate --input out/predictions --labels labels.csv --by perturbation --output out/evaluation
+        """,
+    )
+    cli.add_input(p, "predictions: a Parquet file or a folder of them")
+    p.add_argument(
+        "--labels",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="true labels: CSV, JSONL, Parquet or manifest folder with 'track' and 'label' (or 'algorithm'), a class "
+        "index or name; other columns can be grouped by; repeatable; without it tracks are only counted",
+    )
+    p.add_argument(
+        "--by",
+        action="append",
+        metavar="COLUMN",
+        help="split the scores by this column; repeatable (default: perturbation, part, split, source, generator, "
+        "speaker, voice, level where the labels have 2 to 50 values of them)",
+    )
+    p.add_argument(
+        "--bootstrap", type=_count, default=1000, metavar="N", help="resamples behind the intervals (default: 1000)"
+    )
+    p.add_argument("--seed", type=_count, default=0, help="of the bootstrap (default: 0)")
+    cli.add_models(p, required=False)
+    p.add_argument(
+        "--curves", action="append", default=[], metavar="PATH", help="table with an epoch column to draw; repeatable"
+    )
+    cli.add_output(p)
+    cli.add_address(p)
+    return p
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is below 0")
+    return value
+
+
+def work(args: argparse.Namespace) -> str:
+    from synatt.evaluation import evaluate, save, summary
+    from synatt.report import render
+
+    found = evaluate(args.input, args.labels, by=args.by, bootstrap=args.bootstrap, seed=args.seed)
+    # The page first: it is what can still refuse its input, and then nothing should be written.
+    render(found, args.output, [*args.models, *args.curves])
+    save(found, args.output)
+    for line in summary(found).splitlines():
+        log.info("%s", line)
+    return str(args.output)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return cli.run(parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

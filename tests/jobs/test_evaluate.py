@@ -1,0 +1,91 @@
+"""`python -m jobs.evaluate`: what it prints, writes and returns."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from jobs import evaluate
+from synatt import predictions
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> list[str]:
+    """Predictions of six tracks, one of them failed, and labels of five; five of the six answers are right."""
+    answer = [0, 1, 2, 0, 1, 2]
+    outcomes = [predictions.Outcome(f"t{i}", f"t{i}.wav", 1.0, 16_000) for i in range(5)]
+    outcomes.append(predictions.Outcome("t5", "t5.wav", error="missing: no such file"))
+    probs = np.eye(3, dtype=np.float32)[answer] * 0.7 + 0.1
+    pq.write_table(predictions.table(outcomes, probs, ("a", "b", "unknown"), "run-1"), tmp_path / "p.parquet")
+    truth = {"track": ["t0", "t1", "t2", "t3", "t5"], "algorithm": [0, 1, 2, 1, 2], "level": list("wwssw")}
+    pd.DataFrame(truth).to_csv(tmp_path / "l.csv")
+    return ["--input", str(tmp_path / "p.parquet"), "--labels", str(tmp_path / "l.csv"), "--bootstrap", "50"]
+
+
+def test_it_writes_metrics_tables_plots_and_the_page_and_says_where(
+    inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert evaluate.main([*inputs, "--output", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-1] == str(out)
+    assert "level" in printed.err
+    assert "1 of 6 tracks have no true label" in printed.err
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["overall"]["accuracy"] == 0.75
+    assert metrics["overall"]["accuracy_all"] == 0.6
+    assert metrics["errors"] == {"missing": 1}
+    assert metrics["settings"]["by"] == ["level"]
+    assert {p.name for p in out.iterdir()} == {"metrics.json", "tables", "plots", "report.html"}
+    assert pq.read_table(out / "tables" / "groups.parquet")["value"].to_pylist() == ["s", "w"]
+    assert "<svg" in (out / "plots" / "by_level.svg").read_text()
+
+
+def test_without_labels_it_counts(inputs: list[str], tmp_path: Path) -> None:
+    assert evaluate.main([*inputs[:2], "--output", str(tmp_path / "out")]) == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["counts"]["unlabelled"] == 6
+    assert metrics["overall"]["accuracy"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--by", "room"], "no column 'room' to group by"),
+        (["--models", "{tmp}/nowhere"], "nowhere"),
+        (["--curves", "{tmp}/l.csv"], "no column 'epoch'"),
+        (["--labels", "{tmp}/l.csv"], "stand more than once in the true labels"),
+    ],
+)
+def test_a_usage_error_is_one_line_exit_code_2_and_no_output(
+    inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str
+) -> None:
+    asked = [o.format(tmp=tmp_path) for o in options]
+    assert evaluate.main([*inputs, *asked, "--output", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert says in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [["--bootstrap", "-1"], ["--bootstrap", "many"], ["--no-such-option"]])
+def test_a_bad_option_exits_with_2(inputs: list[str], tmp_path: Path, options: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        evaluate.main([*inputs, *options, "--output", str(tmp_path / "out")])
+    assert stopped.value.code == 2
+
+
+def test_help_loads_nothing_heavy() -> None:
+    began = time.perf_counter()
+    code = "import sys, jobs.evaluate as j\ntry:\n j.main(['--help'])\nexcept SystemExit:\n print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--labels" in done.stdout
+    loaded = done.stdout.splitlines()[-1]
+    assert not [name for name in ("numpy", "pandas", "pyarrow", "matplotlib", "ray", "torch") if f"'{name}'" in loaded]
+    assert time.perf_counter() - began < 5
