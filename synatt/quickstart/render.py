@@ -47,7 +47,7 @@ def render_corpus(
     folder: str | os.PathLike[str],
     seed: int = 42,
     *,
-    sizes: Sizes = Sizes(),
+    sizes: Sizes | None = None,
     scale: float = 1.0,
     system: bool = True,
     workers: int | None = None,
@@ -63,7 +63,7 @@ def render_corpus(
     Args:
         folder: local path or URI.
         seed: of sentences, voices, copies and perturbations.
-        sizes: clips of each generator.
+        sizes: clips of each generator; None for `Sizes()`.
         scale: factor on `sizes`.
         system: flite, festival and codec2 join the unknown algorithms where they are installed.
         workers: processes; None for one a core, 1 for the caller's own.
@@ -76,7 +76,7 @@ def render_corpus(
     require_packages()
     folder = _absolute(os.fspath(folder))
     speech = storage.join(folder, "speech")
-    clips = plan(seed, sizes.scaled(scale), available(system))
+    clips = plan(seed, (sizes or Sizes()).scaled(scale), available(system))
     storage.make_dirs(speech)
     there = {name for name, size in storage.list_files(speech, recursive=False) if size}
     missing = [clip for clip in clips if f"{clip.track}.flac" not in there]
@@ -108,7 +108,7 @@ def _is_eval(clip: Clip) -> bool:
 
 
 def _row(clip: Clip, speech: str) -> dict[str, Any]:
-    row = {
+    row: dict[str, Any] = {
         "track": clip.track,
         "path": storage.join(speech, f"{clip.track}.flac"),
         "source": SOURCE,

@@ -1,7 +1,8 @@
 """Vocoder copies: speech taken apart and put together again, so that the last algorithm is the vocoder.
 
 Each copy is a function (float32 wave [samples] at 16 kHz, rng) -> float32 wave [samples], as long as what came in.
-One module a family: `world`, `spectral`, `source_filter`, `sinusoidal`, `psola`, `channel`, `lowrate`.
+One module a family: `world`, `spectral`, `source_filter`, `sinusoidal`, `sinewave`, `psola`,
+`channel`, `lowrate`.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,7 @@
 """Channel vocoder (Dudley 1939) with a noise carrier, as in simulations of cochlear implants (Shannon et al. 1995)."""
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def _filters() -> tuple[np.ndarray, list[np.ndarray]]:
     # Equal steps of the ERB-number scale (Glasberg and Moore 1990).
     low, high = (21.4 * np.log10(1 + 0.00437 * hz) for hz in (LOWEST_HZ, HIGHEST_HZ))
     edges = (10 ** (np.linspace(low, high, BANDS + 1) / 21.4) - 1) / 0.00437
-    bands = [butter(2, pair, "bandpass", fs=RATE_HZ, output="sos") for pair in zip(edges, edges[1:], strict=False)]
+    bands = [butter(2, pair, "bandpass", fs=RATE_HZ, output="sos") for pair in pairwise(edges)]
     return butter(2, ENVELOPE_HZ, fs=RATE_HZ, output="sos"), bands
 
 

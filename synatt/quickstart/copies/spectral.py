@@ -1,28 +1,45 @@
-"""Copies that keep the short-time spectrum and make up its phase (torchaudio): Griffin-Lim, phase vocoder."""
+"""Copies that keep short-time magnitudes and make up the phase (torchaudio): mel inversion, phase vocoder."""
 
 import math
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from synatt.quickstart.copies import fit
+from synatt.recipe import RATE_HZ
 
-N_FFT, HOP = 1024, 256
+if TYPE_CHECKING:
+    import torch
+
+N_FFT, HOP, MEL_BANDS = 1024, 256, 60
 
 
-def griffin_lim(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The STFT magnitude with a phase found by 32 rounds of Griffin and Lim (1984) from a random start."""
+def mel_griffin_lim(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A 60-band mel spectrogram turned back by least squares, its phase by 16 rounds of Griffin and Lim (1984).
+
+    What Tacotron (Wang et al. 2017) ended in before neural vocoders: harmonics blur where bands are wide.
+    """
     import torch
     import torchaudio
 
-    window = torch.hann_window(N_FFT)
+    window, bank = torch.hann_window(N_FFT), _mel_bank()
     magnitude = torch.stft(torch.from_numpy(wave), N_FFT, HOP, window=window, return_complex=True).abs()
+    inverse = torch.linalg.pinv(bank)
+    guessed = (inverse @ (bank @ magnitude)).clamp(min=0.0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**31)))
-        # No momentum: the plain algorithm, whose phase is never quite consistent.
         copied = torchaudio.functional.griffinlim(
-            magnitude, window, N_FFT, HOP, N_FFT, power=1.0, n_iter=32, momentum=0.0, length=len(wave), rand_init=True
+            guessed, window, N_FFT, HOP, N_FFT, power=1.0, n_iter=16, momentum=0.0, length=len(wave), rand_init=True
         )
     return fit(copied.numpy(), len(wave))
+
+
+@cache
+def _mel_bank() -> "torch.Tensor":
+    import torchaudio
+
+    return torchaudio.functional.melscale_fbanks(N_FFT // 2 + 1, 0.0, RATE_HZ / 2, MEL_BANDS, RATE_HZ).T
 
 
 def phase_vocoder(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:

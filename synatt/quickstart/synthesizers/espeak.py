@@ -66,5 +66,5 @@ def _speak(library: ctypes.CDLL, data: str, text: str, voice: str, rate_wpm: int
 
 
 def _unload(library: ctypes.CDLL) -> None:
-    close = getattr(_ctypes, "dlclose", None) or getattr(_ctypes, "FreeLibrary")
+    close = getattr(_ctypes, "dlclose", None) or vars(_ctypes)["FreeLibrary"]
     close(library._handle)
