@@ -10,12 +10,10 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from synatt import storage
 from synatt.backbones import Attributor, create
 from synatt.errors import UsageError
-from synatt.recipe import Recipe, RecipeError, Weights, build_recipe
+from synatt.recipe import Recipe, RecipeError, Weights, build_recipe, parse_yaml
 from synatt.weights import WeightsError, load_state, save_state
 
 WEIGHTS_FILE, RECIPE_FILE, METRICS_FILE, CURVE_FILE = "model.safetensors", "recipe.yaml", "metrics.json", "curve.csv"
@@ -64,9 +62,9 @@ def read_recipe(folder: str) -> Recipe:
     """The recipe of a model folder."""
     path = storage.join(folder, RECIPE_FILE)
     try:
-        values = yaml.safe_load(storage.read_text(path))
-    except yaml.YAMLError as err:
-        raise ModelFolderError(f"{path} is not plain YAML: {' '.join(str(err).split())[:200]}") from None
+        values = parse_yaml(storage.read_text(path))
+    except ValueError as err:
+        raise ModelFolderError(f"{path} is not plain YAML: {err}") from None
     if not isinstance(values, dict):
         raise ModelFolderError(f"{path} is not a mapping of settings")
     try:

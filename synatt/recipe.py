@@ -4,21 +4,26 @@ Defaults are the numbers of Syn-Att's part 1 (IEEE SP Cup 2022); `recipes/*.yaml
 """
 
 import re
+import reprlib
 from functools import cached_property
 from importlib import resources
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from synatt import storage
 from synatt.errors import UsageError
 
 RATE_HZ = 16_000
 UNKNOWN = "unknown"
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Quality = Annotated[int, Field(ge=1, le=100)]
 
 
 class RecipeError(UsageError):
@@ -43,8 +48,8 @@ class LogMel(Section):
     """Magnitude mel spectrogram in dB."""
 
     mel_bins: Positive = 128
-    frames: Positive = 384
-    n_fft: Positive = 2048
+    frames: int = Field(384, ge=2)
+    n_fft: int = Field(2048, ge=16)
     f_min_hz: float = Field(20.0, ge=0)
     f_max_hz: float = Field(8000.0, gt=0, le=RATE_HZ / 2)
     top_db: float = Field(80.0, gt=0)
@@ -55,18 +60,25 @@ class Augment(Section):
 
     group_p: Probability = Field(0.8, description="probability of the waveform group, and of the spectrogram group")
     noise_p: Probability = 0.5
-    noise_std: tuple[float, float] = (0.0025, 0.025)
+    noise_std: tuple[NotNegative, NotNegative] = (0.0025, 0.025)
     shift_p: Probability = 0.0
     reverse_p: Probability = 0.0
     mask_p: Probability = 0.75
     freq_mask_bins: int = Field(8, ge=0)
     time_mask_frames: int = Field(32, ge=0)
     jpeg_p: Probability = 0.5
-    jpeg_quality: tuple[int, int] = (85, 95)
+    jpeg_quality: tuple[Quality, Quality] = (85, 95)
     mixup_p: Probability = 0.65
     mixup_alpha: float = Field(2.5, gt=0)
     cutmix_p: Probability = 0.5
     cutmix_alpha: float = Field(2.5, gt=0)
+
+    @field_validator("noise_std", "jpeg_quality")
+    @classmethod
+    def _rising(cls, pair: tuple[float, float]) -> tuple[float, float]:
+        if pair[0] > pair[1]:
+            raise ValueError(f"from {pair[0]} to {pair[1]} is no range: the smaller number comes first")
+        return pair
 
 
 class Backbone(Section):
@@ -225,16 +237,15 @@ def build_recipe(values: dict[str, Any], overrides: list[str] | tuple[str, ...] 
 
 
 def _read(name_or_file: str) -> dict[str, Any]:
-    if re.fullmatch(r"[\w\-]+", name_or_file) and name_or_file in packaged():
-        text = (resources.files("synatt") / "recipes" / f"{name_or_file}.yaml").read_text()
-    elif storage.is_file(name_or_file):
-        text = storage.read_text(name_or_file)
-    else:
-        raise RecipeError(f"no recipe {name_or_file!r}: give a YAML file or one of {', '.join(packaged())}")
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as err:
-        raise RecipeError(f"{name_or_file} is not valid YAML: {' '.join(str(err).split())}") from None
+        if re.fullmatch(r"[\w\-]+", name_or_file) and name_or_file in packaged():
+            values = parse_yaml((resources.files("synatt") / "recipes" / f"{name_or_file}.yaml").read_text())
+        elif storage.is_file(name_or_file):
+            values = parse_yaml(storage.read_text(name_or_file))
+        else:
+            raise RecipeError(f"no recipe {name_or_file!r}: give a YAML file or one of {', '.join(packaged())}")
+    except ValueError as err:
+        raise RecipeError(f"{name_or_file} is not valid YAML: {err}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{name_or_file} is not a mapping of settings")
     return values
@@ -249,13 +260,23 @@ def _override(values: dict[str, Any], item: str) -> None:
     for step in path:
         node = _descend(node, step, key)
     try:
-        value = _number(yaml.safe_load(text))
-    except yaml.YAMLError:
-        raise RecipeError(f"--set {item!r}: the value is not valid YAML") from None
-    if isinstance(node, list):
-        node[_index(node, last, key)] = value
-    else:
-        node[last] = value
+        value = _number(parse_yaml(text))
+    except ValueError:
+        raise RecipeError(f"--set {item[:200]!r}: the value is not valid YAML") from None
+    node[_index(node, last, key) if isinstance(node, list) else last] = value
+
+
+def parse_yaml(text: str) -> Any:
+    """Plain values from YAML that anybody may have written; no tag in it can run code.
+
+    Raises:
+        ValueError: it is not YAML, or a value is not what its tag says; the message is one line.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as err:
+        # PyYAML lets the errors of its converters out as they are: '2001-99-99', '!!bool x', a thousand brackets.
+        raise ValueError(" ".join(str(err).split())[:200] or type(err).__name__) from None
 
 
 def _number(value: Any) -> Any:
@@ -266,9 +287,7 @@ def _number(value: Any) -> Any:
 
 
 def _descend(node: Any, step: str, key: str) -> Any:
-    if isinstance(node, list):
-        return node[_index(node, step, key)]
-    child = node.setdefault(step, {})
+    child = node[_index(node, step, key)] if isinstance(node, list) else node.setdefault(step, {})
     if not isinstance(child, dict | list):
         raise RecipeError(f"--set {key}: {step!r} is a value, it has no keys below it")
     return child
@@ -278,19 +297,28 @@ def _index(node: list[Any], step: str, key: str) -> int:
     names = [item.get("name") if isinstance(item, dict) else None for item in node]
     if step in names:
         return names.index(step)
-    if step.isdigit() and int(step) < len(node):
+    if step.isdecimal() and int(step) < len(node):
         return int(step)
     raise RecipeError(f"--set {key}: no item {step!r}; there are {', '.join(str(n) for n in names)}")
 
 
 def _one_line(err: ValidationError) -> str:
     first = err.errors()[0]
-    where = ".".join(str(p) for p in first["loc"]) or "recipe"
     if first["type"] == "extra_forbidden":
+        where = ".".join(str(p) for p in first["loc"])
         return f"unknown key {where!r}; allowed here: {', '.join(_allowed(first['loc']))}"
-    more = f" (and {err.error_count() - 1} more)" if err.error_count() > 1 else ""
-    shown = "" if first["type"] in ("missing", "value_error") else f", got {first['input']!r}"
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}{shown}{more}"
+    keys = _keys(first["loc"])
+    # A key that may be of two types has one error for each of them.
+    same = [e for e in err.errors() if _keys(e["loc"]) == keys]
+    wanted = " or ".join(dict.fromkeys(e["msg"].removeprefix("Value error, ") for e in same))
+    more = f" (and {err.error_count() - len(same)} more)" if err.error_count() > len(same) else ""
+    shown = "" if first["type"] in ("missing", "value_error") else f", got {_SHORT.repr(first['input'])}"
+    return f"{'.'.join(keys) or 'recipe'}: {wanted}{shown}{more}"
+
+
+def _keys(loc: tuple[int | str, ...]) -> list[str]:
+    # The branches of a union ('constrained-int', "literal['auto']") stand in pydantic's place too.
+    return [str(p) for p in loc if isinstance(p, int) or p.isidentifier()]
 
 
 def _allowed(loc: tuple[int | str, ...]) -> list[str]:
