@@ -49,7 +49,7 @@ def filesystem(path: str | os.PathLike[str]) -> tuple[pafs.FileSystem, str]:
     """The filesystem that serves `path`, and the path as that filesystem spells it."""
     path = os.fspath(path)
     if not is_uri(path):
-        return pafs.LocalFileSystem(), str(Path(path).expanduser().absolute())
+        return pafs.LocalFileSystem(), str(_expanded(path).absolute())
     if path.startswith("file://"):
         return pafs.LocalFileSystem(), path.removeprefix("file://")
     scheme, _, rest = path.partition("://")
@@ -60,9 +60,17 @@ def filesystem(path: str | os.PathLike[str]) -> tuple[pafs.FileSystem, str]:
     return served, f"{bucket}/{key}".partition("?")[0].rstrip("/")
 
 
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        # '~name' of somebody this machine does not know is a name like any other, as it is for a shell.
+        return Path(path)
+
+
 def join(base: str, *parts: str) -> str:
     """`base` and `parts` with single slashes between them, for local paths and URIs alike."""
-    return "/".join([base.rstrip("/") or "/", *(p.strip("/") for p in parts)]).replace("//", "/", 0)
+    return "/".join([base.rstrip("/"), *(p.strip("/") for p in parts)])
 
 
 def _why(err: BaseException) -> str:
@@ -167,7 +175,10 @@ def read_text(path: str) -> str:
 
 
 def read_json(path: str) -> Any:
-    return json.loads(read_text(path))
+    try:
+        return json.loads(read_text(path))
+    except ValueError as err:
+        raise StorageError(f"{path} is not JSON: {_why(err)}") from None
 
 
 def make_dirs(folder: str) -> None:
