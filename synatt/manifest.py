@@ -77,6 +77,8 @@ def build(rows: list[dict[str, Any]] | pd.DataFrame | pa.Table, classes: tuple[s
         ManifestError: a required column is absent, a key is empty or stands twice, a label or `p` is out of range.
     """
     table = _as_table(rows)
+    if twice := {name for name in table.column_names if table.column_names.count(name) > 1}:
+        raise ManifestError(f"manifest has more than one column {sorted(twice)[0]!r}")
     for name in ("track", "path"):
         if name not in table.column_names:
             raise ManifestError(f"manifest has no column {name!r}; it has {', '.join(table.column_names) or 'none'}")
@@ -104,7 +106,14 @@ def _as_table(rows: list[dict[str, Any]] | pd.DataFrame | pa.Table) -> pa.Table:
     if not rows:
         return pa.table({"track": pa.array([], pa.string()), "path": pa.array([], pa.string())})
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
+    return pa.table({name: _column(name, [row.get(name) for row in rows]) for name in names})
+
+
+def _column(name: str, values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as err:
+        raise ManifestError(f"manifest column {name!r} mixes types: {str(err).splitlines()[0]}") from None
 
 
 def _cast(table: pa.Table, want: pa.Field) -> pa.ChunkedArray | pa.Array:
@@ -145,6 +154,8 @@ def _check(m: Manifest) -> None:
 def soft_labels(m: Manifest) -> np.ndarray:
     """float32 ``[rows with p, C]``: the soft labels that are not null."""
     rows = m.table.column("p").drop_null().to_pylist()
+    if len({len(row) for row in rows}) > 1:
+        raise ManifestError("soft labels 'p' must have as many numbers in every row")
     return np.asarray(rows, dtype=np.float32) if rows else np.zeros((0, len(m.classes or ())), np.float32)
 
 
@@ -175,7 +186,7 @@ def read(path: str, classes: tuple[str, ...] | None = None) -> Manifest:
         elif path.endswith(".csv"):
             table = pacsv.read_csv(io.BytesIO(storage.read_bytes(path)), convert_options=_text_keys())
         elif path.endswith(".jsonl"):
-            table = pajson.read_json(io.BytesIO(storage.read_bytes(path)))
+            table = pajson.read_json(io.BytesIO(storage.read_bytes(path)), parse_options=_text_values())
         else:
             raise ManifestError(f"{path}: a manifest ends in {', '.join(MANIFEST_SUFFIXES)}")
     except pa.ArrowInvalid as err:
@@ -188,6 +199,12 @@ def _text_keys() -> pacsv.ConvertOptions:
     # A track called 0001 is a name, not the number 1.
     text = [name for name, kind in COLUMNS.items() if pa.types.is_string(kind)]
     return pacsv.ConvertOptions(column_types=dict.fromkeys(text, pa.string()), strings_can_be_null=True, null_values=[""])
+
+
+def _text_values() -> pajson.ParseOptions:
+    # A track called 2020-01-01 is a name, not a day.
+    text = pa.schema([(name, kind) for name, kind in COLUMNS.items() if pa.types.is_string(kind)])
+    return pajson.ParseOptions(explicit_schema=text, unexpected_field_behavior="infer")
 
 
 def write(path: str, m: Manifest) -> None:
