@@ -11,4 +11,6 @@ def soft_cross_entropy(logits_BC: torch.Tensor, target_BC: torch.Tensor, smoothi
         smoothing: share of each target moved to the uniform distribution (label smoothing, Szegedy et al. 2016).
     """
     target_BC = target_BC * (1 - smoothing) + smoothing / target_BC.shape[1]
-    return -(target_BC * torch.log_softmax(logits_BC.float(), dim=1)).sum(dim=1)
+    # Half precision is widened; float64, which checks gradients, stays.
+    logits_BC = logits_BC.to(torch.promote_types(logits_BC.dtype, torch.float32))
+    return -(target_BC * torch.log_softmax(logits_BC, dim=1)).sum(dim=1)
