@@ -1,5 +1,6 @@
 """Scores of labelled rows with their bootstrap intervals: of all, of groups, of classes, of unknown generators."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,14 +95,12 @@ def group_scores(labelled: Rows, columns: list[str], scorer: Scorer) -> pd.DataF
     return pd.DataFrame(out, columns=["column", "value", *empty])
 
 
-def _natural(value: Any) -> tuple[int, float, str]:
-    """Sort key: numbers by size, then text, then what is not given."""
+def _natural(value: Any) -> tuple[bool, list[tuple[float, str]]]:
+    """Sort key: numbers by size wherever they stand in a text (s2 before s10), what is not given last."""
     if pd.isna(value):
-        return 2, 0.0, ""
-    try:
-        return 0, float(value), value
-    except ValueError:
-        return 1, 0.0, value
+        return True, []
+    parts = re.split(r"(\d+)", str(value))
+    return False, [(float(p), "") if i % 2 else (-1.0, p) for i, p in enumerate(parts)]
 
 
 def generator_scores(scored: Rows, scorer: Scorer) -> pd.DataFrame:

@@ -132,12 +132,14 @@ def test_a_group_scores_like_its_rows_alone(write: Write) -> None:
 
 
 def test_default_columns_need_several_values_among_the_labelled_and_any_other_can_be_asked_for(write: Write) -> None:
-    truth = labels([0, 1, 2, 2], perturbation=["a", "b", "a", None], split=["eval"] * 4, room=[10, 9, 9, 10])
-    elsewhere = {"track": ["t9"], "label": [0], "perturbation": ["a"], "split": ["train"], "room": [9]}
+    truth = labels(
+        [0, 1, 2, 2], perturbation=["a", "b", "a", None], split=["eval"] * 4, room=["s10", "s9", "s9", "s10"]
+    )
+    elsewhere = {"track": ["t9"], "label": [0], "perturbation": ["a"], "split": ["train"], "room": ["s9"]}
     truth = pd.concat([truth, pd.DataFrame(elsewhere)])
     assert scored(write, [0, 1, 2, 2], truth).metrics["settings"]["by"] == ["perturbation"]
     asked = scored(write, [0, 1, 2, 2], truth, by=["room", "split"]).metrics["groups"]
-    assert [g["value"] for g in asked["room"]] == ["9", "10"]
+    assert [g["value"] for g in asked["room"]] == ["s9", "s10"]
     assert [g["value"] for g in asked["split"]] == ["eval"]
     by_gap = scored(write, [0, 1, 2, 2], truth).metrics["groups"]["perturbation"]
     assert [(g["value"], g["n"]) for g in by_gap] == [("a", 2), ("b", 1), (None, 1)]

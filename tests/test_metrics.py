@@ -117,8 +117,8 @@ def test_perfect_and_reversed_scores_have_the_extreme_detection_scores() -> None
     positive = np.array([False, False, True, True])
     best = m.detection_scores(m.score_counts(np.array([1, 2, 3, 4]), positive))
     worst = m.detection_scores(m.score_counts(np.array([4, 3, 2, 1]), positive))
-    assert (best["auroc"], best["eer"], best["fpr_at_95_tpr"]) == (1, 0, 0)
-    assert (worst["auroc"], worst["eer"], worst["fpr_at_95_tpr"]) == (0, 1, 1)
+    assert {name: float(value) for name, value in best.items()} == {"auroc": 1, "eer": 0, "fpr_at_95_tpr": 0}
+    assert {name: float(value) for name, value in worst.items()} == {"auroc": 0, "eer": 1, "fpr_at_95_tpr": 1}
 
 
 def test_merging_scores_keeps_every_row_and_hardly_moves_the_detection_scores() -> None:
@@ -160,13 +160,18 @@ def test_drawing_cells_spreads_like_drawing_rows() -> None:
 
 def test_the_interval_covers_the_true_accuracy_about_as_often_as_it_claims() -> None:
     rng = np.random.default_rng(11)
-    held = 0
+    held = 0.0
     for _ in range(300):
         right = rng.random(200) < 0.8
         confusion = m.confusion_matrix(np.zeros(200, int), (~right).astype(int), 2)
         low, high = m.interval(m.macro_scores(m.resample_counts(confusion, 300, rng))["accuracy"])
-        held += low <= 0.8 <= high
+        held += bool(low <= 0.8 <= high)
     assert 0.90 <= held / 300 <= 0.985
+
+
+def test_interval_leaves_out_a_fortieth_on_either_side() -> None:
+    limits = m.interval(np.random.default_rng(0).permutation(np.arange(1001)) / 1000)
+    assert np.array(limits) == pytest.approx([0.025, 0.975])
 
 
 def test_interval_leaves_out_undefined_samples_and_is_undefined_without_any() -> None:

@@ -78,6 +78,7 @@ def page(evaluation: Evaluation, drawn: dict[str, Plot]) -> str:
         table_names=sorted(evaluation.tables),
         curves=[plot for name, plot in drawn.items() if name.startswith("curve_")],
         shown_groups=SHOWN_GROUPS,
+        numbered_classes=plots.NUMBERED_CLASSES,
         shown_clips=SHOWN_CLIPS,
     )
 

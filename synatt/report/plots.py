@@ -180,7 +180,7 @@ def answer_counts(names: Sequence[str], labelled: Sequence[int], unlabelled: Seq
         y = np.arange(len(names))
         sides = (
             ("with a true label", "accent", labelled, np.zeros(len(names))),
-            ("without", "warm", unlabelled, labelled),
+            ("without", "muted", unlabelled, labelled),
         )
         for label, role, n, left in sides:
             if sum(n):
@@ -194,6 +194,7 @@ def answer_counts(names: Sequence[str], labelled: Sequence[int], unlabelled: Seq
         axes.invert_yaxis()
         axes.set_xlim(0, 1.12 * max(1, *totals))
         axes.set_xlabel("tracks given this answer")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)

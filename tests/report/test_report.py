@@ -55,7 +55,7 @@ def full(build: Build) -> Evaluation:
     """A typical evaluation: mistakes, a failed and an unlabelled track, groups, and names that try to be markup."""
     rng = np.random.default_rng(4)
     truth: list[int | None] = rng.integers(0, 4, 120).tolist()
-    answer: list[int | None] = [t if rng.random() < 0.7 else int(rng.integers(0, 4)) for t in truth]  # type: ignore[misc]
+    answer: list[int | None] = [t if rng.random() < 0.7 else int(rng.integers(0, 4)) for t in truth]
     answer[3], truth[4] = None, None
     answer[5] = (truth[5] + 1) % 4 if truth[5] is not None else 0
     tracks = [f"clip-{i:03d}.flac" for i in range(120)]
