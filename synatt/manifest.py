@@ -78,7 +78,7 @@ def build(rows: list[dict[str, Any]] | pd.DataFrame | pa.Table, classes: tuple[s
     """
     table = _as_table(rows)
     if twice := {name for name in table.column_names if table.column_names.count(name) > 1}:
-        raise ManifestError(f"manifest has more than one column {sorted(twice)[0]!r}")
+        raise ManifestError(f"manifest has more than one column {min(twice)!r}")
     for name in ("track", "path"):
         if name not in table.column_names:
             raise ManifestError(f"manifest has no column {name!r}; it has {', '.join(table.column_names) or 'none'}")
