@@ -26,6 +26,11 @@ MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
 MAX_CHANNELS = 64
 BLOCK_SAMPLES = 1 << 20
 
+# libsndfile shortens a chunk of samples to the file's end and only says so in its log: 'data : <claimed> (should be
+# <found>)' in WAV, 'SSND' in AIFF, 'Data Size' in AU, the whole 'riff' in W64, and a sentence in RF64.
+_SHORTENED = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*:\s*(\d+)\s*\(should be (\d+)\)", re.MULTILINE)
+_SHORTENED_RF64 = re.compile(r"frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
+
 
 class AudioError(SynattError):
     """A recording cannot be used. `kind` is a stable word for tables and metrics."""
@@ -120,26 +125,36 @@ def decode(source: "str | bytes | BinaryIO", read_s: float = 60.0) -> Audio:
     Raises:
         AudioError: a subclass for each way a recording can be bad.
     """
-    if isinstance(source, bytes):
-        if not source:
-            raise AudioEmptyFileError("the file is empty (0 bytes)")
-        source = io.BytesIO(source)
     try:
-        with sf.SoundFile(source) as file:
+        with sf.SoundFile(_opened(source)) as file:
             _check_header(file)
             mono = _read_mono(file, read_s)
-            frames = file.frames if 0 < file.frames < 1 << 62 else len(mono)
+            # A length that was a guess ends where decoding ended.
+            frames = file.frames if len(mono) == _wanted(file, read_s) else len(mono)
             rate, channels = file.samplerate, file.channels
     except sf.LibsndfileError as err:
         raise AudioFormatError(f"not audio that libsndfile reads: {_reason(err)}") from None
-    if not np.isfinite(mono).all():
-        raise AudioNotFiniteError(f"{int((~np.isfinite(mono)).sum())} of {len(mono)} samples are NaN or infinite")
-    if mono.min() == mono.max():
-        raise AudioSilentError(f"all {len(mono)} samples are equal: there is no speech in it")
+    _check_samples(mono)
     wave = mono if rate == RATE_HZ else soxr.resample(mono, rate, RATE_HZ, quality="HQ")
     if not len(wave):
         raise AudioNoSamplesError(f"{len(mono)} samples at {rate} Hz are too few to resample")
+    if wave is not mono:
+        _check_finite(wave)
     return Audio(np.ascontiguousarray(wave, dtype=np.float32), frames / rate, rate, channels)
+
+
+def _opened(source: "str | bytes | BinaryIO") -> "int | BinaryIO":
+    if isinstance(source, str):
+        # A descriptor has no name: what a file is called ('.raw', bytes that are not UTF-8) must not matter.
+        try:
+            return os.open(source, os.O_RDONLY)
+        except OSError as err:
+            raise AudioUnreachableError(err.strerror or str(err)) from None
+    if isinstance(source, bytes):
+        if not source:
+            raise AudioEmptyFileError("the file is empty (0 bytes)")
+        return io.BytesIO(source)
+    return source
 
 
 def from_array(wave: np.ndarray) -> Audio:
@@ -153,11 +168,20 @@ def from_array(wave: np.ndarray) -> Audio:
         raise AudioFormatError(f"want a float array [samples] at 16 kHz, got {wave.dtype} {list(wave.shape)}")
     if not len(wave):
         raise AudioNoSamplesError("the array has no samples")
-    if not np.isfinite(wave).all():
-        raise AudioNotFiniteError("the array holds NaN or infinite samples")
+    _check_samples(wave)
+    return Audio(np.ascontiguousarray(wave, dtype=np.float32), len(wave) / RATE_HZ, RATE_HZ, 1)
+
+
+def _check_samples(wave: np.ndarray) -> None:
+    _check_finite(wave)
     if wave.min() == wave.max():
         raise AudioSilentError(f"all {len(wave)} samples are equal: there is no speech in it")
-    return Audio(np.ascontiguousarray(wave, dtype=np.float32), len(wave) / RATE_HZ, RATE_HZ, 1)
+
+
+def _check_finite(wave: np.ndarray) -> None:
+    bad = len(wave) - int(np.isfinite(wave).sum())
+    if bad:
+        raise AudioNotFiniteError(f"{bad} of {len(wave)} samples are NaN or infinite")
 
 
 def _check_regular(path: str) -> None:
@@ -182,16 +206,22 @@ def _check_header(file: sf.SoundFile) -> None:
         raise AudioLimitError(f"header claims {file.channels} channels; at most {MAX_CHANNELS} are accepted")
     if not file.frames:
         raise AudioNoSamplesError("the file has a header but no samples")
-    # libsndfile shortens a RIFF data chunk to the file's end and only says so in its log:
-    # 'data : <claimed> (should be <found>)'. Streamed files claim 0 or all ones on purpose.
-    for claimed, found in re.findall(r"^\s*data\s*:\s*(\d+)\s*\(should be (\d+)\)", file.extra_info, re.MULTILINE):
+    for claimed, found in _SHORTENED.findall(file.extra_info):
+        # Streamed files claim 0 or all ones on purpose.
         if 0 < int(claimed) < 0x7FFFF000 and int(found) < int(claimed):
             raise AudioTruncatedError(f"header promises {claimed} bytes of samples, the file holds {found}")
+    for found, claimed in _SHORTENED_RF64.findall(file.extra_info):
+        if int(found) < int(claimed):
+            raise AudioTruncatedError(f"header promises {claimed} samples, the file holds {found}")
+
+
+def _wanted(file: sf.SoundFile, read_s: float) -> int:
+    return min(math.ceil(read_s * file.samplerate), file.frames)
 
 
 def _read_mono(file: sf.SoundFile, read_s: float) -> np.ndarray:
     """float32 ``[S]``: mean over channels of the first `read_s` seconds, read in bounded blocks."""
-    wanted = min(math.ceil(read_s * file.samplerate), file.frames)
+    wanted = _wanted(file, read_s)
     block = max(1, BLOCK_SAMPLES // file.channels)
     parts, got = [], 0
     while got < wanted:
