@@ -44,7 +44,17 @@ CALIBRATION_BINS = 15
 CURVE_POINTS = 1000
 LISTED_CLIPS = 50
 LISTED_CONFUSIONS = 20
-TEXT_COLUMNS = ("answer", "class", "column", "error", "example", "example_track", "generator", "kind", "path")
+TEXT_COLUMNS: tuple[str, ...] = (
+    "answer",
+    "class",
+    "column",
+    "error",
+    "example",
+    "example_track",
+    "generator",
+    "kind",
+    "path",
+)
 TEXT_COLUMNS += ("second", "track", "truth", "value")
 
 
