@@ -18,16 +18,24 @@ def parser() -> argparse.ArgumentParser:
         Writes OUTPUT/<recipe>/semi-supervised (model folders), OUTPUT/predictions/<recipe> and, with --labels,
         OUTPUT/report/report.html.
         """,
-        "python -m jobs.pipeline --input quickstart/speech --labels quickstart/speech/labels.parquet "
+        "python -m jobs.pipeline --input quickstart/corpus --labels quickstart/corpus/labels.parquet "
         "--recipe quickstart --output quickstart",
     )
     cli.add_input(p, "manifest with training and evaluation rows, or data folders as for the prepare job")
     cli.add_recipe(p, repeatable=True)
     cli.add_output(p)
-    p.add_argument("--layout", action="append", metavar="NAME", help="layout of data folders, as in prepare (default: auto)")
-    p.add_argument("--classes", type=lambda text: tuple(text.split(",")), metavar="A,B,...", help="class names, as in prepare")
-    p.add_argument("--labels", action="append", default=[], metavar="PATH", help="true labels, for the report; repeatable")
-    p.add_argument("--by", action="append", default=[], metavar="COLUMN", help="group the report by this column; repeatable")
+    p.add_argument(
+        "--layout", action="append", metavar="NAME", help="layout of data folders, as in prepare (default: auto)"
+    )
+    p.add_argument(
+        "--classes", type=lambda text: tuple(text.split(",")), metavar="A,B,...", help="class names, as in prepare"
+    )
+    p.add_argument(
+        "--labels", action="append", default=[], metavar="PATH", help="true labels, for the report; repeatable"
+    )
+    p.add_argument(
+        "--by", action="append", default=[], metavar="COLUMN", help="group the report by this column; repeatable"
+    )
     p.add_argument("--fresh", action="store_true", help="delete OUTPUT first")
     cli.add_address(p)
     return p

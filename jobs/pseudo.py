@@ -16,13 +16,15 @@ def parser() -> argparse.ArgumentParser:
 
         Writes OUTPUT/manifest.parquet (column p) and OUTPUT/predictions.
         """,
-        "python -m jobs.pseudo --input quickstart/speech --models quickstart/models --output quickstart/soft",
+        "python -m jobs.pseudo --input quickstart/corpus --split eval --models quickstart/quickstart/supervised --output runs/soft",
     )
     cli.add_input(p, "manifest, or folder of audio")
     cli.add_models(p)
     cli.add_output(p)
     p.add_argument("--split", help="only rows of this split, e.g. eval")
-    p.add_argument("--part", type=int, action="append", default=[], help="only rows of this evaluation part; repeatable")
+    p.add_argument(
+        "--part", type=int, action="append", default=[], help="only rows of this evaluation part; repeatable"
+    )
     p.add_argument("--fresh", action="store_true", help="start anew, dropping what an earlier run left in OUTPUT")
     cli.add_address(p)
     return p

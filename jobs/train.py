@@ -17,13 +17,17 @@ def parser() -> argparse.ArgumentParser:
         soft-labelled rows join in and the recipe's second (semi-supervised) batch sizes and epoch counts hold. The
         same command again goes on from the last epoch that was finished.
         """,
-        "python -m jobs.train --input quickstart/manifest --recipe quickstart --output quickstart/again --set backbones.0.epochs=[1,1]",
+        "python -m jobs.train --input quickstart/corpus --recipe quickstart --output runs/again --set backbones.0.epochs=[1,1]",
     )
     cli.add_input(p, "manifest with labels")
     cli.add_recipe(p)
     cli.add_output(p)
-    p.add_argument("--epochs", metavar="PATH", help="epochs.json of the tune job, or its folder (default: the recipe's)")
-    p.add_argument("--soft", action="append", default=[], metavar="PATH", help="soft labels of the pseudo job; repeatable")
+    p.add_argument(
+        "--epochs", metavar="PATH", help="epochs.json of the tune job, or its folder (default: the recipe's)"
+    )
+    p.add_argument(
+        "--soft", action="append", default=[], metavar="PATH", help="soft labels of the pseudo job; repeatable"
+    )
     p.add_argument("--backbone", action="append", default=[], metavar="NAME", help="train only this one; repeatable")
     p.add_argument("--clips", metavar="DIR_OR_URI", help="keep decoded audio here (default: OUTPUT/_clips)")
     cli.add_address(p)

@@ -17,13 +17,19 @@ def parser() -> argparse.ArgumentParser:
         Writes OUTPUT/epochs.json (read by the train job), OUTPUT/curves.parquet and a plot per backbone. The same
         command again goes on with the trials that are not finished.
         """,
-        "python -m jobs.tune --input quickstart/manifest --recipe quickstart --output quickstart/folds "
+        "python -m jobs.tune --input quickstart/corpus --recipe quickstart --output runs/folds "
         "--set tune.max_epochs=2 --set tune.folds=2",
     )
     cli.add_input(p, "manifest with labels")
     cli.add_recipe(p)
     cli.add_output(p)
-    p.add_argument("--soft", action="append", default=[], metavar="PATH", help="tune the semi-supervised stage with these soft labels")
+    p.add_argument(
+        "--soft",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="tune the semi-supervised stage with these soft labels",
+    )
     p.add_argument("--backbone", action="append", default=[], metavar="NAME", help="tune only this one; repeatable")
     p.add_argument("--clips", metavar="DIR_OR_URI", help="keep decoded audio here (default: OUTPUT/_clips)")
     cli.add_address(p)

@@ -114,8 +114,12 @@ def _refuse_other(output: str, asked: dict[str, Any]) -> None:
         changed = [key for key in asked if found.get(key) != asked[key]]
         if changed:
             names = {"rows": "the number of input rows", "rows_digest": "the input rows", "models": "the models"}
-            what = ", ".join(names.get(key, f"--{key}") for key in changed if (key, "rows") != ("rows_digest", changed[0]))
-            raise UsageError(f"{output} holds an earlier run, and since then {what} changed: give --fresh or another --output")
+            what = ", ".join(
+                names.get(key, f"--{key}") for key in changed if (key, "rows") != ("rows_digest", changed[0])
+            )
+            raise UsageError(
+                f"{output} holds an earlier run, and since then {what} changed: give --fresh or another --output"
+            )
 
 
 def _publish(
@@ -124,7 +128,11 @@ def _publish(
     staging = storage.join(output, STAGING)
     files = []
     for name in ("predictions", "members") if settings.members else ("predictions",):
-        want = predictions.schema(ensemble.classes) if name == "predictions" else predictions.members_schema(ensemble.classes)
+        want = (
+            predictions.schema(ensemble.classes)
+            if name == "predictions"
+            else predictions.members_schema(ensemble.classes)
+        )
         below = storage.join(staging, name)
         parts = [name for name, _ in storage.list_files(below)] if rows.num_rows else []
         merged = pa.concat_tables(
@@ -137,7 +145,9 @@ def _publish(
         _remove(storage.join(output, name))
         target = storage.join(output, name, "part-00000.parquet")
         storage.write_table(target, merged)
-        files.append({"file": f"{name}/part-00000.parquet", "rows": merged.num_rows, "bytes": storage.info(target).size})
+        files.append(
+            {"file": f"{name}/part-00000.parquet", "rows": merged.num_rows, "bytes": storage.info(target).size}
+        )
     storage.write_json(storage.join(output, COMMIT_FILE), {**asked, "run": run, "files": files})
     _remove(staging)
 

@@ -32,7 +32,9 @@ def parser(job: str, purpose: str, example: str) -> argparse.ArgumentParser:
 
 
 def add_input(p: argparse.ArgumentParser, what: str, required: bool = True) -> None:
-    p.add_argument("--input", action="append", required=required, default=[], metavar="PATH", help=f"{what}; repeatable")
+    p.add_argument(
+        "--input", action="append", required=required, default=[], metavar="PATH", help=f"{what}; repeatable"
+    )
 
 
 def add_output(p: argparse.ArgumentParser, default: str | None = None) -> None:
@@ -58,7 +60,11 @@ def add_recipe(p: argparse.ArgumentParser, default: str | None = None, repeatabl
 
 def add_set(p: argparse.ArgumentParser) -> None:
     p.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe key, e.g. train.lr_max=1e-6; repeatable"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a recipe key, e.g. train.lr_max=1e-6; repeatable",
     )
 
 
@@ -82,7 +88,9 @@ def add_address(p: argparse.ArgumentParser) -> None:
     )
 
 
-def run(parse: argparse.ArgumentParser, work: Callable[[argparse.Namespace], str], argv: Sequence[str] | None = None) -> int:
+def run(
+    parse: argparse.ArgumentParser, work: Callable[[argparse.Namespace], str], argv: Sequence[str] | None = None
+) -> int:
     """Parse, call `work`, print where its results lie as the last line, and return the exit code.
 
     Returns:

@@ -67,7 +67,9 @@ def epoch_order(rows: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(rows)
 
 
-def step_rows(order: np.ndarray, batch: int, accumulate: int, place: Place) -> Iterator[tuple[int, int, bool, np.ndarray, int]]:
+def step_rows(
+    order: np.ndarray, batch: int, accumulate: int, place: Place
+) -> Iterator[tuple[int, int, bool, np.ndarray, int]]:
     """Yield (step, micro, last micro of the step, this worker's rows, size of the global batch).
 
     Global batches of ``batch x accumulate x world`` rows are cut from `order`; within one, row i goes to worker

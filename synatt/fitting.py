@@ -126,10 +126,21 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
         for b, mine, epochs, key in todo:
             log.info("training %s (%s) on %d clips for %d epochs", b.name, b.timm, len(examples), epochs)
             plan = Plan(mine, b, stage, epochs, recipe.train.accumulate, 0)
-            info = {"fingerprint": key, "stage": stage + 1, "unreadable_clips": len(chosen) - len(usable), **provenance(recipe)}
+            info = {
+                "fingerprint": key,
+                "stage": stage + 1,
+                "unreadable_clips": len(chosen) - len(usable),
+                **provenance(recipe),
+            }
             try:
                 train_backbone(
-                    plan, examples, clips, storage.join(output, b.name), storage.join(output, "_runs"), f"{b.name}-{key}", info
+                    plan,
+                    examples,
+                    clips,
+                    storage.join(output, b.name),
+                    storage.join(output, "_runs"),
+                    f"{b.name}-{key}",
+                    info,
                 )
             except WorkError as err:
                 log.info("%s", err)
@@ -141,7 +152,9 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
 
 
 def _covers(rows: Manifest, soft: Manifest) -> bool:
-    return bool(pc.all(pc.is_in(soft.table.column("track"), value_set=rows.table.column("track").combine_chunks())).as_py())
+    return bool(
+        pc.all(pc.is_in(soft.table.column("track"), value_set=rows.table.column("track").combine_chunks())).as_py()
+    )
 
 
 def with_temperature(recipe: Recipe, temperature: float) -> Recipe:

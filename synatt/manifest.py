@@ -198,7 +198,9 @@ def read(path: str, classes: tuple[str, ...] | None = None) -> Manifest:
 def _text_keys() -> pacsv.ConvertOptions:
     # A track called 0001 is a name, not the number 1.
     text = [name for name, kind in COLUMNS.items() if pa.types.is_string(kind)]
-    return pacsv.ConvertOptions(column_types=dict.fromkeys(text, pa.string()), strings_can_be_null=True, null_values=[""])
+    return pacsv.ConvertOptions(
+        column_types=dict.fromkeys(text, pa.string()), strings_can_be_null=True, null_values=[""]
+    )
 
 
 def _text_values() -> pajson.ParseOptions:

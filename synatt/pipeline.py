@@ -108,7 +108,9 @@ def plan_stages(recipes: Sequence[Recipe], output: str, settings: PipelineSettin
     stages: list[Stage] = []
 
     def add(name: str, reads: Sequence[str], what: Any, fills: str, run: Callable[[], Any]) -> str:
-        key = hashlib.sha256(json.dumps([name, list(reads), what], sort_keys=True, default=repr).encode()).hexdigest()[:16]
+        key = hashlib.sha256(json.dumps([name, list(reads), what], sort_keys=True, default=repr).encode()).hexdigest()[
+            :16
+        ]
         stages.append(Stage(name, key, fills, run))
         return key
 
@@ -239,4 +241,5 @@ def _evaluate(names: list[str], output: str, settings: PipelineSettings) -> None
         folder = storage.join(output, "report") if stage == "semi-supervised" else storage.join(output, "report", stage)
         render(found, folder, [storage.join(output, name, stage) for name in names])
         save(found, folder)
+        storage.write_text(storage.join(folder, "summary.txt"), summary(found) + "\n")
         log.info("%s:\n%s", stage, summary(found))

@@ -32,13 +32,20 @@ def pseudo(rows: Manifest, models: list[str], output: str, settings: PredictSett
     ok = table.filter(pc.equal(table.column("status"), "ok"))
     if not ok.num_rows:
         raise UsageError(f"none of the {len(rows)} tracks could be scored; {output}/predictions says why for each")
-    scored = dict(zip(ok.column("track").to_pylist(), zip(*(ok.column(f"p_{c}").to_pylist() for c in classes), strict=True), strict=True))
+    scored = dict(
+        zip(
+            ok.column("track").to_pylist(),
+            zip(*(ok.column(f"p_{c}").to_pylist() for c in classes), strict=True),
+            strict=True,
+        )
+    )
     kept = [row for row in rows.table.drop_columns(["label", "p"]).to_pylist() if row["track"] in scored]
     for row in kept:
         row["p"] = list(scored[row["track"]])
     bad = table.filter(pc.equal(table.column("status"), "error")).select(["track", "path", "error"]).to_pylist()
     problems = [
-        {"kind": b["error"].partition(":")[0], "track": b["track"], "path": b["path"], "detail": b["error"]} for b in bad
+        {"kind": b["error"].partition(":")[0], "track": b["track"], "path": b["path"], "detail": b["error"]}
+        for b in bad
     ]
     storage.write_table(storage.join(output, "problems.parquet"), manifest.problems_table(problems))
     target = storage.join(output, "manifest.parquet")

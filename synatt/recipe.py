@@ -184,7 +184,9 @@ class Recipe(Section):
         for b in self.backbones:
             if b.name == name:
                 return b
-        raise RecipeError(f"recipe {self.name} has no backbone {name!r}; it has {', '.join(b.name for b in self.backbones)}")
+        raise RecipeError(
+            f"recipe {self.name} has no backbone {name!r}; it has {', '.join(b.name for b in self.backbones)}"
+        )
 
     def require_classes(self) -> tuple[str, ...]:
         """The class names; an error when neither recipe nor manifest gave them."""
@@ -209,7 +211,12 @@ def recipe_names(name_or_file: str) -> list[str]:
     if "parts" not in values:
         return [name_or_file]
     parts = values["parts"]
-    if set(values) != {"parts"} or not isinstance(parts, list) or not all(isinstance(p, str) for p in parts) or not parts:
+    if (
+        set(values) != {"parts"}
+        or not isinstance(parts, list)
+        or not all(isinstance(p, str) for p in parts)
+        or not parts
+    ):
         raise RecipeError(f"{name_or_file}: a list of recipes has the one key 'parts', with recipe names or files")
     return parts
 
@@ -218,7 +225,9 @@ def load_recipe(name_or_file: str, overrides: list[str] | tuple[str, ...] = ()) 
     """The recipe called `name_or_file` (packaged name, YAML file or URI) with ``key.sub=value`` overrides applied."""
     values = _read(name_or_file)
     if "parts" in values:
-        raise RecipeError(f"{name_or_file} is a list of recipes for the pipeline: give one of {', '.join(recipe_names(name_or_file))}")
+        raise RecipeError(
+            f"{name_or_file} is a list of recipes for the pipeline: give one of {', '.join(recipe_names(name_or_file))}"
+        )
     return build_recipe(values, overrides, origin=name_or_file)
 
 

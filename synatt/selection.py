@@ -83,5 +83,9 @@ def is_hopeless(curves: Curves, epoch: int, grace: int, patience: int) -> bool:
     reached = [e for e in mean if e <= epoch]
     if epoch < grace or not reached:
         return False
-    stalled_at = [e for e in reached if e >= grace and e - max((m for m in reached if m <= e), key=lambda m: (mean[m], -m)) >= patience]
+    stalled_at = [
+        e
+        for e in reached
+        if e >= grace and e - max((m for m in reached if m <= e), key=lambda m: (mean[m], -m)) >= patience
+    ]
     return bool(stalled_at)

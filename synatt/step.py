@@ -116,7 +116,9 @@ def train_epoch(
     optimizer.zero_grad(set_to_none=True)
     for item in watch.iterate(batches):
         rng = np.random.default_rng([recipe.seed, epoch, item.step, item.micro, place.rank, 2])
-        wave_BS, target_BC, weight_B = (t.to(device, non_blocking=True) for t in (item.wave_BS, item.target_BC, item.weight_B))
+        wave_BS, target_BC, weight_B = (
+            t.to(device, non_blocking=True) for t in (item.wave_BS, item.target_BC, item.weight_B)
+        )
         logmel_BMT, target_BC = augmented(wave_BS, target_BC, recipe, rng)
         # Gradients of all but the last micro-batch stay local.
         keep_local = not item.last and hasattr(net, "no_sync")

@@ -113,9 +113,7 @@ class Run:
         batches = train_batches(
             self.train_rows, self.store, recipe, epoch, self.plan.batch, self.plan.accumulate, self.place
         )
-        stats = train_epoch(
-            self.net, self.optimizer, batches, recipe, epoch, self.place, self.precision, self.scaler
-        )
+        stats = train_epoch(self.net, self.optimizer, batches, recipe, epoch, self.place, self.precision, self.scaler)
         stats = self.reduce(stats)
         row = {"epoch": epoch + 1, "lr": rate, **asdict(stats)}
         if self.valid_rows is not None:

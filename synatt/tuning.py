@@ -58,9 +58,16 @@ def tune(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifest
             raise UsageError(f"fold {empty[0]} has no rows to train or validate on: lower tune.folds")
         workers, _ = worker_count(recipe)
         plans = [
-            trial_plan(Plan(recipe, b, stage, recipe.tune.max_epochs, recipe.train.accumulate, 0), workers) for b in backbones
+            trial_plan(Plan(recipe, b, stage, recipe.tune.max_epochs, recipe.train.accumulate, 0), workers)
+            for b in backbones
         ]
-        log.info("%d trials: %d backbones x %d folds, up to %d epochs", len(plans) * use, len(plans), use, recipe.tune.max_epochs)
+        log.info(
+            "%d trials: %d backbones x %d folds, up to %d epochs",
+            len(plans) * use,
+            len(plans),
+            use,
+            recipe.tune.max_epochs,
+        )
         curves = fold_trials(plans, recipe.tune, folds, clips, storage.join(output, "_trials"), f"tune-{key}")
     _write(output, curves, recipe, key)
     storage.delete_dir(storage.join(output, "_trials"))
@@ -71,7 +78,8 @@ def _write(output: str, curves: pd.DataFrame, recipe: Recipe, key: str) -> None:
     choices: dict[str, Choice] = {}
     for name, rows in curves.groupby("backbone"):
         by_fold: Curves = {
-            int(fold): dict(zip(part["epoch"].astype(int), part["macro_f1"], strict=True)) for fold, part in rows.groupby("fold")
+            int(fold): dict(zip(part["epoch"].astype(int), part["macro_f1"], strict=True))
+            for fold, part in rows.groupby("fold")
         }
         best = choose(by_fold, recipe.tune.one_standard_error)
         temperature = float(rows.loc[rows["epoch"] == best.epochs, "temperature"].mean())
@@ -79,7 +87,12 @@ def _write(output: str, curves: pd.DataFrame, recipe: Recipe, key: str) -> None:
         picture = fold_curves(by_fold, mean_curve(by_fold), best.epochs, str(name))
         storage.write_bytes(storage.join(output, "curves", f"{name}.png"), picture)
         log.info(
-            "%s: %d epochs, macro F1 %.3f +- %.3f over %d folds", name, best.epochs, best.macro_f1, best.spread, len(by_fold)
+            "%s: %d epochs, macro F1 %.3f +- %.3f over %d folds",
+            name,
+            best.epochs,
+            best.macro_f1,
+            best.spread,
+            len(by_fold),
         )
     storage.write_table(storage.join(output, CURVES_FILE), pa.Table.from_pandas(curves, preserve_index=False))
     summary = {"fingerprint": key, "recipe": recipe.name, "backbones": {n: c.as_dict() for n, c in choices.items()}}

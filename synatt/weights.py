@@ -56,7 +56,9 @@ def create_pretrained(timm_name: str, weights: Weights, **kwargs: Any) -> nn.Mod
                 f"cannot get the weights of {timm_name} from timm's hub ({_first_line(err)}); on a machine without it, "
                 "put the weight files into a folder and give --set weights.source=folder --set weights.folder=DIR"
             ) from err
-        raise WeightsError(f"cannot create {timm_name} with weights.source={weights.source}: {_first_line(err)}") from err
+        raise WeightsError(
+            f"cannot create {timm_name} with weights.source={weights.source}: {_first_line(err)}"
+        ) from err
 
 
 def _overlay(timm_name: str, weights: Weights) -> dict[str, Any] | None:

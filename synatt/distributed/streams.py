@@ -39,9 +39,7 @@ def chunk_file(chunk: int) -> str:
     return f"chunk-{chunk:08d}.parquet"
 
 
-def score_chunks(
-    rows: pa.Table, todo: list[int], plan: EnsemblePlan, staging: str, run: str, members: bool
-) -> None:
+def score_chunks(rows: pa.Table, todo: list[int], plan: EnsemblePlan, staging: str, run: str, members: bool) -> None:
     """Score the chunks `todo` of `rows` (columns track, path) into files below `staging`.
 
     Raises:

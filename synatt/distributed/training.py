@@ -2,8 +2,8 @@
 
 import logging
 import os
+import sys
 import tempfile
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,9 @@ def train_backbone(
             "model_folder": absolute(model_folder),
             "info": info,
         },
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": 1, "GPU": 1} if gpu else {"CPU": 1}),
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": 1, "GPU": 1} if gpu else {"CPU": 1}
+        ),
         run_config=RunConfig(
             name=run_name,
             storage_path=absolute(work),
@@ -164,7 +166,7 @@ def _worker(config: dict[str, Any]) -> None:
     import torch
     from ray.train import Checkpoint
 
-    warnings.filterwarnings("ignore", message=".*not writable.*")
+    logging.getLogger("ray").setLevel(logging.WARNING)
     plan, context = unpack(config["plan"]), ray.train.get_context()
     place = Place(context.get_world_rank(), context.get_world_size())
     torch.set_num_threads(threads_per_worker(plan.recipe, context.get_local_world_size()))
@@ -184,17 +186,23 @@ def _worker(config: dict[str, Any]) -> None:
             checkpoint=Path(scratch) if resumed else None,
         )
     if resumed and place.rank == 0:
-        print(f"{plan.backbone.name} goes on after epoch {run.progress.epoch}", flush=True)
+        say(f"{plan.backbone.name} goes on after epoch {run.progress.epoch}")
     for row in run.epochs():
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
             if place.rank == 0:
-                print(describe(plan.backbone.name, row, plan.epochs), flush=True)
+                say(describe(plan.backbone.name, row, plan.epochs))
                 run.save(Path(folder))
                 checkpoint = Checkpoint.from_directory(folder)
             ray.train.report(row, checkpoint=checkpoint)
     if place.rank == 0:
         _write_model(run, config)
+
+
+def say(line: str) -> None:
+    """A line of progress from a worker. Not `print`: Ray Train doubles what is printed."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _write_model(run: Run, config: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from synatt import storage
 from synatt.distributed.session import gpu_count
-from synatt.distributed.training import Clips, _pack, absolute, first_failure, threads_per_worker, unpack
+from synatt.distributed.training import Clips, _pack, absolute, first_failure, say, threads_per_worker, unpack
 from synatt.errors import WorkError
 from synatt.feed import Examples, Place
 from synatt.recipe import Tune
@@ -138,7 +138,7 @@ def _trial(
         run = Run(plan, train, valid, clips.open(), Place(), device, checkpoint=Path(scratch) if resumed else None)
     name = f"{plan.backbone.name} fold {config['fold']}"
     for row in run.epochs():
-        print(describe(name, row, plan.epochs), flush=True)
+        say(describe(name, row, plan.epochs))
         with tempfile.TemporaryDirectory() as folder:
             run.save(Path(folder))
             tune.report(
@@ -153,7 +153,9 @@ def _trials_on_node() -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)) // max(1, len(ray.nodes())))
 
 
-def split_folds(tracks: list[str], target: np.ndarray, fold: np.ndarray, use: int) -> dict[int, tuple[Examples, Examples]]:
+def split_folds(
+    tracks: list[str], target: np.ndarray, fold: np.ndarray, use: int
+) -> dict[int, tuple[Examples, Examples]]:
     """fold -> (training rows, validation rows); rows of fold -1 (soft labels) are always trained on."""
     out = {}
     for k in range(use):
