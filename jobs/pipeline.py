@@ -18,8 +18,8 @@ def parser() -> argparse.ArgumentParser:
         Writes OUTPUT/<recipe>/semi-supervised (model folders), OUTPUT/predictions/<recipe> and, with --labels,
         OUTPUT/report/report.html.
         """,
-        "python -m jobs.pipeline --input quickstart/corpus --labels quickstart/corpus/labels.parquet "
-        "--recipe quickstart --output quickstart",
+        "python -m jobs.pipeline --input quickstart/corpus --labels quickstart/corpus/labels.parquet \\\n"
+        "    --recipe quickstart --output quickstart",
     )
     cli.add_input(p, "manifest with training and evaluation rows, or data folders as for the prepare job")
     cli.add_recipe(p, repeatable=True)

@@ -16,7 +16,8 @@ def parser() -> argparse.ArgumentParser:
         Writes OUTPUT/predictions (Parquet, one row per input row; a file that cannot be used has status 'error' and
         says why). The same command again does only what is missing.
         """,
-        "python -m jobs.predict --input quickstart/corpus/speech --models quickstart/quickstart/semi-supervised --output runs/mine",
+        "python -m jobs.predict --input quickstart/corpus/speech \\\n"
+        "    --models quickstart/quickstart/semi-supervised --output runs/mine",
     )
     cli.add_input(p, "manifest (.parquet, .csv, .jsonl), folder or bucket prefix of audio, or one recording")
     cli.add_models(p)

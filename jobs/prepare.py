@@ -52,7 +52,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_share,
         metavar="SOURCE=FRACTION",
         help=f"fraction used of {', '.join(SHARED_SOURCES)} (default: the method's 0.48, 0.139 and 0.136 of each "
-        "speaker, 0.5 of each experiment and algorithm); floor(fraction * n + 0.5) of n tracks, at least one; repeatable",
+        "speaker, 0.5 of each experiment and algorithm); "
+        "floor(fraction * n + 0.5) of n tracks, at least one; repeatable",
     )
     p.add_argument("--seed", type=int, default=42, help="of sampling and folds (default: 42)")
     p.add_argument("--folds", type=int, default=5, help="cross-validation folds (default: 5)")

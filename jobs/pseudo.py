@@ -16,7 +16,8 @@ def parser() -> argparse.ArgumentParser:
 
         Writes OUTPUT/manifest.parquet (column p) and OUTPUT/predictions.
         """,
-        "python -m jobs.pseudo --input quickstart/corpus --split eval --models quickstart/quickstart/supervised --output runs/soft",
+        "python -m jobs.pseudo --input quickstart/corpus --split eval \\\n"
+        "    --models quickstart/quickstart/supervised --output runs/soft",
     )
     cli.add_input(p, "manifest, or folder of audio")
     cli.add_models(p)

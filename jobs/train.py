@@ -17,7 +17,8 @@ def parser() -> argparse.ArgumentParser:
         soft-labelled rows join in and the recipe's second (semi-supervised) batch sizes and epoch counts hold. The
         same command again goes on from the last epoch that was finished.
         """,
-        "python -m jobs.train --input quickstart/corpus --recipe quickstart --output runs/again --set backbones.0.epochs=[1,1]",
+        "python -m jobs.train --input quickstart/corpus --recipe quickstart --output runs/again \\\n"
+        "    --set backbones.0.epochs=[1,1]",
     )
     cli.add_input(p, "manifest with labels")
     cli.add_recipe(p)

@@ -11,14 +11,14 @@ def parser() -> argparse.ArgumentParser:
     p = cli.parser(
         "tune",
         """
-        Choose how many epochs each backbone of a recipe is trained for: every (backbone, fold) is a trial, and the count
-        is taken where the mean of the folds' macro F1 peaks.
+        Choose how many epochs each backbone of a recipe is trained for: every (backbone, fold) is a trial, and the
+        count is taken where the mean of the folds' macro F1 peaks.
 
         Writes OUTPUT/epochs.json (read by the train job), OUTPUT/curves.parquet and a plot per backbone. The same
         command again goes on with the trials that are not finished.
         """,
-        "python -m jobs.tune --input quickstart/corpus --recipe quickstart --output runs/folds "
-        "--set tune.max_epochs=2 --set tune.folds=2",
+        "python -m jobs.tune --input quickstart/corpus --recipe quickstart --output runs/folds \\\n"
+        "    --set tune.max_epochs=2 --set tune.folds=2",
     )
     cli.add_input(p, "manifest with labels")
     cli.add_recipe(p)

@@ -38,9 +38,9 @@ class Attribution:
         Returns:
             a frame in the order given; a recording that cannot be used has `status` "error" and says why in `error`.
         """
-        single = isinstance(paths_or_arrays, str | os.PathLike | np.ndarray)
-        given = [paths_or_arrays] if single else list(paths_or_arrays)
-        sources = [s if isinstance(s, np.ndarray) else os.fspath(s) for s in given]  # type: ignore[arg-type]
+        if isinstance(paths_or_arrays, str | os.PathLike | np.ndarray):
+            paths_or_arrays = [paths_or_arrays]
+        sources = [s if isinstance(s, np.ndarray) else os.fspath(s) for s in paths_or_arrays]
         tracks = [s if isinstance(s, str) else f"array-{i}" for i, s in enumerate(sources)]
         tables = [self._rows(tracks[i : i + batch], sources[i : i + batch]) for i in range(0, len(sources), batch)]
         return pa.concat_tables(tables or [predictions.schema(self.classes).empty_table()]).to_pandas()
@@ -57,5 +57,6 @@ def load(model_folders: "str | os.PathLike[str] | Sequence[str | os.PathLike[str
     Raises:
         UsageError: there is no model folder, one is damaged, or they do not belong together.
     """
-    single = isinstance(model_folders, str | os.PathLike)
-    return Attribution([os.fspath(f) for f in ([model_folders] if single else model_folders)])  # type: ignore[list-item,union-attr]
+    if isinstance(model_folders, str | os.PathLike):
+        model_folders = [model_folders]
+    return Attribution([os.fspath(folder) for folder in model_folders])

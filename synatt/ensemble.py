@@ -112,7 +112,7 @@ class Ensemble:
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.models: list[TrainedModel] = [load_model(folder) for folder in plan.folders]
         for model in self.models:
-            model.net.to(self.device, memory_format=torch.channels_last)
+            model.net.to(self.device).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def score(self, staged: dict[str, np.ndarray], batch: int | None = None) -> np.ndarray:

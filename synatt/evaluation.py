@@ -264,8 +264,8 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _plain(row: dict[Any, Any]) -> dict[str, Any]:
     """Python numbers; what is not finite becomes null."""
     out = {}
-    for name, value in row.items():
-        value = value.item() if isinstance(value, np.generic) else value
+    for name, found in row.items():
+        value = found.item() if isinstance(found, np.generic) else found
         out[str(name)] = None if isinstance(value, float) and not np.isfinite(value) else value
     return out
 

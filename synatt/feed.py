@@ -4,6 +4,7 @@ The order of an epoch depends on (seed, epoch) alone and the crop of a clip on (
 number of workers nor a restart changes what is trained on. Every row is seen exactly once an epoch over all workers.
 """
 
+import math
 import queue
 import threading
 import time
@@ -80,7 +81,7 @@ def step_rows(
         rows = order[start : start + whole]
         mine = rows[place.rank :: place.world]
         # All workers must make the same number of backward passes, or the slower ones wait for ever.
-        micros = -(-(-(-len(rows) // place.world)) // batch)
+        micros = math.ceil(math.ceil(len(rows) / place.world) / batch)
         for micro in range(micros):
             yield step, micro, micro == micros - 1, mine[micro * batch : (micro + 1) * batch], len(rows)
 
@@ -97,10 +98,9 @@ def train_batches(
 
     def make() -> Iterator[Batch]:
         order = epoch_order(len(examples), recipe.seed, epoch)
-        for step, micro, last, rows, whole in step_rows(order, batch, accumulate, place):
-            weight = np.full(len(rows), 1.0 / whole, dtype=np.float32)
-            if not len(rows):
-                rows, weight = order[:1], np.zeros(1, dtype=np.float32)
+        for step, micro, last, mine, whole in step_rows(order, batch, accumulate, place):
+            rows = mine if len(mine) else order[:1]
+            weight = np.full(len(rows), 1.0 / whole if len(mine) else 0.0, dtype=np.float32)
             waves = [_training_clip(store, examples.tracks[row], recipe, epoch, int(row)) for row in rows]
             yield Batch(
                 torch.from_numpy(np.stack(waves)),

@@ -1,4 +1,4 @@
-"""Probabilities -> the rows of the `predictions` table, the sibling `members` table, and the competition's answer file."""
+"""Probabilities -> the rows of `predictions`, of the sibling table `members`, and the competition's answer file."""
 
 import io
 import json

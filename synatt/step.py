@@ -1,4 +1,4 @@
-"""Training steps and validation of one network, in plain torch. Who runs them, and on how many machines, is not known here."""
+"""Training steps and validation of one network, in plain torch. Who runs them, and where, is not known here."""
 
 import contextlib
 import math
@@ -52,7 +52,7 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
 def augmented(
     wave_BS: torch.Tensor, target_BC: torch.Tensor, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Standardised clips ``[B, S]`` -> augmented log-mels ``[B, M, T]`` and their mixed labels, in the method's order."""
+    """Standardised clips ``[B, S]`` -> augmented log-mels ``[B, M, T]`` and mixed labels, in the method's order."""
     wave_BS = augment_waveform(wave_BS, recipe.augment, rng)
     logmel_BMT = logmel_batch(wave_BS, recipe.logmel)
     logmel_BMT = augment_spectrogram(logmel_BMT, recipe.augment, rng)

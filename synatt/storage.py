@@ -126,7 +126,7 @@ def list_files(folder: str, recursive: bool = True, unnamable: list[str] | None 
 def _walk(root: str, recursive: bool, odd: list[str]) -> list[tuple[str, int]]:
     # pyarrow's own listing fails as a whole on one name that is not UTF-8.
     rows: list[tuple[str, int]] = []
-    pending = [("", (os.path.realpath(root),))]
+    pending: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(root),))]
     while pending:
         below, above = pending.pop()
         with os.scandir(os.path.join(root, below)) as entries:

@@ -90,7 +90,7 @@ class Run:
         if plan.recipe.train.sync_batchnorm and place.world > 1:
             net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
         layout = torch.channels_last if plan.recipe.train.channels_last else torch.contiguous_format
-        self.bare: Attributor = net.to(device, memory_format=layout)
+        self.bare: Attributor = net.to(device).to(memory_format=layout)
         self.optimizer = torch.optim.Adam(self.bare.parameters(), lr=0.0)
         self.scaler = torch.amp.GradScaler(device.type) if self.precision.dtype == torch.float16 else None
         self.progress = Progress()

@@ -78,7 +78,7 @@ def _write(output: str, curves: pd.DataFrame, recipe: Recipe, key: str) -> None:
     choices: dict[str, Choice] = {}
     for name, rows in curves.groupby("backbone"):
         by_fold: Curves = {
-            int(fold): dict(zip(part["epoch"].astype(int), part["macro_f1"], strict=True))
+            int(str(fold)): dict(zip(part["epoch"].astype(int), part["macro_f1"], strict=True))
             for fold, part in rows.groupby("fold")
         }
         best = choose(by_fold, recipe.tune.one_standard_error)

@@ -1,4 +1,4 @@
-"""Augmentation of standardised waveforms ``[B, S]`` (unit standard deviation, so a noise level is relative to speech)."""
+"""Augmentation of standardised waveforms ``[B, S]``: unit deviation, so a noise level is relative to the speech."""
 
 import numpy as np
 import torch

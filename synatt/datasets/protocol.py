@@ -149,8 +149,8 @@ def read(folder: Folder, options: Options) -> Found:
     classes = _classes(labels, columns, options)
     audio = tuple(f for f in folder.audio if not asked.suffix or f.lower().endswith(asked.suffix.lower()))
     rows = []
-    for path, mine in labels.groupby("table", sort=False):
-        mine = mine.reset_index(drop=True)
+    for path, group in labels.groupby("table", sort=False):
+        mine = group.reset_index(drop=True)
         found, missing = attach_files(mine, mine["file"], folder, str(path), audio)
         problems.append(missing[missing["kind"] != "file_without_label"])
         rows.append(_rows(found, columns, source, classes, problems, str(path)))

@@ -10,7 +10,7 @@ from synatt.errors import UsageError
 
 log = logging.getLogger("synatt")
 
-# Ray sends the whole working folder to its workers when it sees `uv run`; a local Ray and a submitted job have it already.
+# Ray sends the whole working folder to its workers when it sees `uv run`; a local Ray and a submitted job have it.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # Epoch lines differ only in their numbers; Ray would hide all but the first as repeated.
@@ -34,11 +34,12 @@ def ray_session(address: str | None = None) -> Iterator[None]:
         return
     local = address is None and "RAY_ADDRESS" not in os.environ
     try:
+        # The dashboard belongs to a local Ray too: Ray Train asks its state service whether a run is alive.
         ray.init(
             address=address,
             logging_level=logging.WARNING,
             log_to_driver=True,
-            **({"include_dashboard": True} if local else {}),
+            include_dashboard=True if local else None,
         )
     except (ConnectionError, ValueError, TimeoutError) as err:
         first = (str(err).splitlines() or [type(err).__name__])[0]

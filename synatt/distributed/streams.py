@@ -59,7 +59,11 @@ def score_chunks(rows: pa.Table, todo: list[int], plan: EnsemblePlan, staging: s
     actors = gpus or max(1, int(cpus) // 4)
     share = 1.0 if cpus >= actors + 1 else 0.5
     staged = ray.data.from_arrow(blocks).map_batches(
-        _decode_block, batch_size=None, batch_format="pyarrow", fn_kwargs={"plan": plan}, num_cpus=share
+        _decode_block,  # type: ignore[arg-type]
+        batch_size=None,
+        batch_format="pyarrow",
+        fn_kwargs={"plan": plan},
+        num_cpus=share,
     )
     scored = staged.map_batches(
         _ScoreBlock,

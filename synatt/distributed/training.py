@@ -121,7 +121,7 @@ def train_backbone(
             storage_path=absolute(work),
             failure_config=FailureConfig(max_failures=plan.recipe.train.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            logging_config=LoggingConfig("WARNING"),
+            logging_config=LoggingConfig("WARNING"),  # type: ignore[call-arg]
         ),
     )
     try:

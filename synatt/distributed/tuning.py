@@ -103,7 +103,7 @@ def fold_trials(
     if results.errors:
         raise WorkError(f"{len(results.errors)} of {len(results)} trials failed: {first_failure(results.errors[0])}")
     rows = []
-    for result in results:
+    for result in (results[i] for i in range(len(results))):
         assert result.metrics is not None
         where = {key: result.metrics["config"][key] for key in ("backbone", "fold")}
         rows += [{**where, **row} for row in json.loads(result.metrics["history"])]
