@@ -16,6 +16,7 @@ import torch
 
 from synatt.clip import fit, standardise
 from synatt.clipstore import ClipStore
+from synatt.perturb import perturb
 from synatt.recipe import Recipe
 
 
@@ -116,7 +117,10 @@ def train_batches(
 
 def _training_clip(store: ClipStore, track: str, recipe: Recipe, epoch: int, row: int) -> np.ndarray:
     rng = np.random.default_rng([recipe.seed, epoch, row, 1])
-    return fit(standardise(store.wave(track)), recipe.clip_samples, recipe.clip.pad, rng)
+    wave, settings = store.wave(track), recipe.augment
+    if settings.perturb_p and rng.random() < settings.perturb_p:
+        wave, _, _ = perturb(wave, str(rng.choice(settings.perturb_levels)), rng)
+    return fit(standardise(wave), recipe.clip_samples, recipe.clip.pad, rng)
 
 
 def prefetched(batches: Iterator[Batch], ahead: int = 2) -> Iterator[Batch]:

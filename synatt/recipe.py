@@ -59,6 +59,8 @@ class Augment(Section):
     """Training-time augmentation; `*_p` are probabilities, applied inside a group with probability `group_p`."""
 
     group_p: Probability = Field(0.8, description="probability of the waveform group, and of the spectrogram group")
+    perturb_p: Probability = Field(0.0, description="noise, room or codec of synatt.perturb; not part of Syn-Att")
+    perturb_levels: tuple[Literal["weak", "strong"], ...] = Field(("weak", "strong"), min_length=1)
     noise_p: Probability = 0.5
     noise_std: tuple[NotNegative, NotNegative] = (0.0025, 0.025)
     shift_p: Probability = 0.0
