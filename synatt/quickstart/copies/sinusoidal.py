@@ -18,7 +18,9 @@ def copy(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     starts = np.arange(0, len(wave) + HOP, HOP)
     frames_TW = padded[starts[:, None] + np.arange(WINDOW)] * window
     # Zero phase at the frame's centre, where the measured phase is least sensitive to the frequency.
-    centred = np.concatenate([frames_TW[:, half:], np.zeros((len(starts), N_FFT - WINDOW)), frames_TW[:, :half]], axis=1)
+    centred = np.concatenate(
+        [frames_TW[:, half:], np.zeros((len(starts), N_FFT - WINDOW)), frames_TW[:, :half]], axis=1
+    )
     bins_TP, level_TP, phase_TP = _peaks(np.fft.rfft(centred, axis=1), window.sum() / 2)
     omega_TP = 2 * np.pi * bins_TP / N_FFT
     out = np.zeros(len(wave) + 2 * WINDOW)
