@@ -232,7 +232,9 @@ VALUES = st.one_of(
     st.integers().map(str),
     st.floats().map(str),
     st.text(alphabet="[]{},:&*!|>-'\"#% 0123456789.eE", max_size=20),
-    st.sampled_from(["!!int x", "!!timestamp x", "!!float x", "!!binary x", "0x", "0o9", "1:99", "&a [*a]", "=", "<<: 1"]),
+    st.sampled_from(
+        ["!!int x", "!!timestamp x", "!!float x", "!!binary x", "0x", "0o9", "1:99", "&a [*a]", "=", "<<: 1"]
+    ),
 )
 
 

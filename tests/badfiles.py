@@ -1,0 +1,107 @@
+"""Recordings that cannot be used, one for each way in which files go bad."""
+
+import io
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+RATE_HZ = 16_000
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89"
+
+
+def encoded(wave: np.ndarray, format: str = "WAV", subtype: str = "PCM_16", rate_hz: int = RATE_HZ) -> bytes:
+    """The bytes of an audio file."""
+    out = io.BytesIO()
+    sf.write(out, wave, rate_hz, format=format, subtype=subtype)
+    return out.getvalue()
+
+
+def patched(data: bytes, offset: int, layout: str, value: int) -> bytes:
+    """`data` with one number overwritten."""
+    out = bytearray(data)
+    struct.pack_into(layout, out, offset, value)
+    return bytes(out)
+
+
+def bad_contents(wave: np.ndarray) -> dict[str, tuple[bytes, str]]:
+    """File name -> (content, kind of the `AudioError` it must give), for a real recording float ``[S]`` at 16 kHz."""
+    wave = np.asarray(wave, dtype=np.float32)
+    wav, flac, floats = encoded(wave), encoded(wave, "FLAC"), encoded(wave, subtype="FLOAT")
+    no_number, infinite = wave.copy(), wave.copy()
+    no_number[len(wave) // 2] = np.nan
+    infinite[-1] = np.inf
+    overflowing = np.where(np.arange(24_000) % 7 < 3, 3.4e38, -3.4e38).astype(np.float32)
+    return {
+        "empty.wav": (b"", "empty_file"),
+        "text.wav": (b"track,algorithm\n0001,3\n" * 20, "not_audio"),
+        "web_page.mp3": (b"<!DOCTYPE html><html><body>404 Not Found</body></html>" * 8, "not_audio"),
+        "picture.wav": (PNG * 8, "not_audio"),
+        "noise.flac": (np.random.default_rng(5).bytes(4096).replace(b"\xff", b"\x00"), "not_audio"),
+        "zeros.wav": (bytes(4096), "not_audio"),
+        "text.raw": (b"no samples here " * 64, "not_audio"),
+        "magic_only.wav": (wav[:4], "not_audio"),
+        "half_header.wav": (wav[:30], "not_audio"),
+        "header_only.wav": (wav[:44], "no_samples"),
+        "half.wav": (wav[: len(wav) // 2], "truncated"),
+        "last_byte_gone.wav": (wav[:-1], "truncated"),
+        "half_float.wav": (floats[: len(floats) // 2], "truncated"),
+        "half.rf64": (encoded(wave, "RF64")[: len(wav) // 2], "truncated"),
+        "half.w64": (encoded(wave, "W64")[: len(wav) // 2], "truncated"),
+        "half.aiff": (encoded(wave, "AIFF")[: len(wav) // 2], "truncated"),
+        "half.au": (encoded(wave, "AU")[: len(wav) // 2], "truncated"),
+        "half.flac": (flac[: len(flac) // 2], "corrupt"),
+        "header_only.flac": (flac[:42], "corrupt"),
+        "half_header.ogg": (encoded(wave, "OGG", "VORBIS")[:60], "not_audio"),
+        "no_samples.wav": (encoded(wave[:0]), "no_samples"),
+        "no_samples_promised.wav": (patched(wav, 40, "<I", 0), "no_samples"),
+        "nan.wav": (encoded(no_number, subtype="FLOAT"), "not_finite"),
+        "infinite.wav": (encoded(infinite, subtype="DOUBLE"), "not_finite"),
+        "overflows_when_resampled.wav": (encoded(overflowing, subtype="FLOAT", rate_hz=48_000), "not_finite"),
+        "silent.wav": (encoded(np.zeros(RATE_HZ)), "silent"),
+        "constant.flac": (encoded(np.full(RATE_HZ, 0.25), "FLAC"), "silent"),
+        "one_sample.wav": (encoded(wave[:1]), "silent"),
+        "a_thousand_million_samples.wav": (patched(wav, 40, "<I", 2_000_000_000), "truncated"),
+        "4_GHz.wav": (patched(wav, 24, "<I", 4_000_000_000), "not_audio"),
+        "1_GHz.wav": (patched(wav, 24, "<I", 1_000_000_000), "implausible_header"),
+        "0_Hz.wav": (patched(wav, 24, "<I", 0), "not_audio"),
+        "3_Hz.wav": (patched(wav, 24, "<I", 3), "implausible_header"),
+        "1000_channels.wav": (patched(wav, 22, "<H", 1000), "implausible_header"),
+        "no_channels.wav": (patched(wav, 22, "<H", 0), "not_audio"),
+    }
+
+
+def make_bad_files(folder: Path, wave: np.ndarray) -> dict[str, tuple[str, str]]:
+    """Write bad recordings below `folder`.
+
+    Args:
+        wave: float ``[S]`` at 16 kHz, real speech that the damaged ones are made from.
+
+    Returns:
+        name -> (path, kind of the `AudioError` it must give). Some paths are no regular file, or are not there.
+    """
+    made = {}
+    for name, (content, kind) in bad_contents(wave).items():
+        (folder / name).write_bytes(content)
+        made[name] = (str(folder / name), kind)
+
+    def add(name: str, kind: str) -> Path:
+        made[name] = (str(folder / name), kind)
+        return folder / name
+
+    add("missing.wav", "missing")
+    add("folder.wav", "not_audio").mkdir()
+    add("dangling_link.wav", "missing").symlink_to(folder / "nothing_here.wav")
+    loop = add("link_loop.wav", "unreachable")
+    loop.symlink_to(loop)
+    add("below_a_file.wav/x.wav", "unreachable")
+    (folder / "below_a_file.wav").write_bytes(encoded(np.asarray(wave, dtype=np.float32)))
+    add("n" * 300 + ".wav", "unreachable")
+    os.mkfifo(add("pipe.wav", "not_audio"))
+    if os.geteuid():
+        locked = add("locked.wav", "unreachable")
+        locked.write_bytes(encoded(np.asarray(wave, dtype=np.float32)))
+        locked.chmod(0)
+    return made
