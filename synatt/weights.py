@@ -83,15 +83,28 @@ def find_in_folder(folder: str, timm_name: str) -> Path:
     if not root.is_dir():
         raise WeightsError(f"weights.folder {folder} is not a folder")
     architecture, _, tag = timm_name.partition(".")
-    names = [timm_name, f"{architecture}_{tag}", architecture]
     files = sorted(p for p in root.glob("**/*") if p.suffix in WEIGHT_SUFFIXES and p.is_file())
-    for name in names:
+    for name in (timm_name, _release_file(timm_name), f"{architecture}_{tag}", architecture):
         for file in files:
-            stem = re.sub(r"-[0-9a-f]{8,}$", "", file.name.removesuffix(file.suffix))
-            if name in (stem, file.parent.name if file.parent != root else None):
+            if name in _names(file, root):
                 return file
     shown = ", ".join(f.name for f in files[:5]) or "no weight file"
     raise WeightsError(f"{folder} holds no weights of {timm_name}: wanted {timm_name}.safetensors, found {shown}")
+
+
+def _release_file(timm_name: str) -> str:
+    try:
+        settings = timm.models.get_pretrained_cfg(timm_name)
+    except RuntimeError as err:
+        raise WeightsError(f"timm {timm.__version__}: {_first_line(err)}") from None
+    return (settings.url if settings and settings.url else "").rpartition("/")[2]
+
+
+def _names(file: Path, root: Path) -> set[str]:
+    """What a weight file goes by: its name, the stem without a hash, and the folders between it and `root`."""
+    stem = re.sub(r"-[0-9a-f]{8,}$", "", file.name.removesuffix(file.suffix))
+    folders = file.relative_to(root).parts[:-1]
+    return {file.name, stem, *(folder.removeprefix("models--timm--") for folder in folders)}
 
 
 def package_state(timm_name: str) -> dict[str, torch.Tensor]:
@@ -164,5 +177,7 @@ def load_state(path: str) -> dict[str, torch.Tensor]:
 
 
 def _first_line(err: BaseException) -> str:
-    text = str(err).strip().splitlines()
-    return f"{type(err).__name__}: {text[0][:160]}" if text else type(err).__name__
+    text = [line.strip() for line in str(err).strip().splitlines()] or [""]
+    # torch's 'Error(s) in loading state_dict for X:' has the first of them on the next line.
+    said = " ".join(text[:2]) if text[0].endswith(":") else text[0]
+    return f"{type(err).__name__}: {said[:160]}" if said else type(err).__name__
