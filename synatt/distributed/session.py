@@ -2,13 +2,19 @@
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+import psutil
 
 from synatt.errors import UsageError
 
 log = logging.getLogger("synatt")
+
+# Seconds that the processes of a local Ray have to end after its shutdown.
+GRACE_S = 5.0
 
 # Ray sends the whole working folder to its workers when it sees `uv run`; a local Ray and a submitted job have it.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -33,6 +39,7 @@ def ray_session(address: str | None = None) -> Iterator[None]:
         yield
         return
     local = address is None and "RAY_ADDRESS" not in os.environ
+    foreign = _children()
     try:
         # The dashboard belongs to a local Ray too: Ray Train asks its state service whether a run is alive.
         ray.init(
@@ -58,7 +65,22 @@ def ray_session(address: str | None = None) -> Iterator[None]:
     try:
         yield
     finally:
+        started = _children() - foreign
         ray.shutdown()
+        if local:
+            _reap(started)
+
+
+def _children() -> set[psutil.Process]:
+    return set(psutil.Process().children(recursive=True))
+
+
+def _reap(started: set[psutil.Process]) -> None:
+    """End those processes of a local Ray that outlive its shutdown: now and then a worker hangs on its way out."""
+    _, left = psutil.wait_procs(started, timeout=GRACE_S)
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def run_there(work: Callable[..., Any], *args: Any, address: str | None = None) -> Any:
@@ -98,3 +120,18 @@ def cause_of(err: BaseException) -> BaseException:
             return err
         err = inner
     return err
+
+
+def cause_line(err: BaseException) -> str:
+    """'Type: message' of the first error behind Ray's wrappers, in one line.
+
+    What a worker raised comes back as text in some of them; there its own last line is found by its form.
+    """
+    cause = cause_of(err)
+    said = re.findall(r"^(?:[\w]+\.)*(\w*(?:Error|Exception|Interrupt)): (.*)$", str(err), re.MULTILINE)
+    own = [(kind, text) for kind, text in said if kind not in ("UserCodeException", "RayTaskError")]
+    if own and type(cause).__module__.startswith("ray"):
+        kind, text = own[0]
+        return f"{kind}: {text}"
+    lines = [line.strip() for line in str(cause).strip().splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[-1]}" if lines else type(cause).__name__

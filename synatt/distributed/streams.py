@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from synatt import predictions, storage
-from synatt.distributed.session import cause_of, cpu_count, gpu_count
+from synatt.distributed.session import cause_line, cpu_count, gpu_count
 from synatt.ensemble import Ensemble, EnsemblePlan
 from synatt.errors import SynattError, WorkError
 from synatt.predictions import Outcome
@@ -88,6 +88,8 @@ def score_chunks(rows: pa.Table, todo: list[int], plan: EnsemblePlan, staging: s
     total = sum(len(b) for b in blocks)
     try:
         for batch in scored.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
+            if failure := next((str(f) for f in batch["failure"] if f), None):
+                raise WorkError(f"prediction stopped: {failure}")
             done += int(batch["rows"].sum())
             errors += int(batch["errors"].sum())
             if time.monotonic() - said > PROGRESS_S or done == total:
@@ -96,8 +98,7 @@ def score_chunks(rows: pa.Table, todo: list[int], plan: EnsemblePlan, staging: s
     except SynattError:
         raise
     except Exception as err:
-        cause = cause_of(err)
-        raise WorkError(f"prediction stopped: {type(cause).__name__}: {str(cause).strip().splitlines()[-1]}") from err
+        raise WorkError(f"prediction stopped: {cause_line(err)}") from err
 
 
 def _progress(done: int, total: int, errors: int, seconds: float) -> str:
@@ -139,7 +140,10 @@ class _ScoreBlock:
 
             if self._threads:
                 torch.set_num_threads(self._threads)
-            self._ensemble = Ensemble(self._plan)
+            try:
+                self._ensemble = Ensemble(self._plan)
+            except SynattError as err:
+                return {"rows": np.array([0]), "errors": np.array([0]), "failure": np.array([str(err)], dtype=object)}
         outcomes = [
             Outcome(t, p, None if np.isnan(d) else float(d), None if r < 0 else int(r), e or None)
             for t, p, d, r, e in zip(
@@ -154,7 +158,8 @@ class _ScoreBlock:
         table = predictions.table(outcomes, probs_NBC.mean(axis=0), self._plan.classes, self._run)
         storage.write_table(storage.join(self._staging, "predictions", name), table)
         failed = sum(o.error is not None for o in outcomes)
-        return {"rows": np.array([len(outcomes)]), "errors": np.array([failed])}
+        none = np.array([""], dtype=object)
+        return {"rows": np.array([len(outcomes)]), "errors": np.array([failed]), "failure": none}
 
 
 def run_tasks(work: Callable[[Any], Any], items: list[Any], what: str) -> list[Any]:
@@ -181,6 +186,5 @@ def run_tasks(work: Callable[[Any], Any], items: list[Any], what: str) -> list[A
                 said = time.monotonic()
                 log.info("%s: %d / %d, %.0f s", what, len(results), len(items), said - start)
     except Exception as err:
-        cause = cause_of(err)
-        raise WorkError(f"{what} stopped: {type(cause).__name__}: {str(cause).strip().splitlines()[-1]}") from err
+        raise WorkError(f"{what} stopped: {cause_line(err)}") from err
     return results

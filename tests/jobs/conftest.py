@@ -1,0 +1,68 @@
+"""Real speech laid out as a data set, a recipe that trains in a blink, and one small Ray for all job tests."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.speechtree import make_spcup, say_all
+
+
+@pytest.fixture(scope="session")
+def spcup(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree in the SP Cup layout: 6 classes of 4 training tracks each, 12 evaluation tracks of part 1."""
+    return make_spcup(tmp_path_factory.mktemp("data") / "data", say_all(), train=4, evaluation=12)
+
+
+@pytest.fixture(scope="session")
+def ray_local() -> Iterator[None]:
+    """A Ray of 2 CPUs, the same for all tests of a session."""
+    from synatt.distributed import session  # sets what Ray reads from the environment
+
+    del session
+    import ray
+
+    ray.init(num_cpus=2, logging_level="ERROR", log_to_driver=True)
+    yield
+    ray.shutdown()
+
+
+RECIPE = """
+name: tiny
+clip: {seconds: 1.0, pad: random}
+logmel: {mel_bins: 32, frames: 64, n_fft: 512}
+augment: {freq_mask_bins: 4, time_mask_frames: 8}
+weights: {source: random}
+train: {lr_max: 1.0e-4, lr_min: 1.0e-5, warmup_epochs: 1, workers: 1}
+tune: {folds: 2, max_epochs: 2}
+backbones:
+  - {name: TinyConv, timm: test_convnext, batch: [8, 8], epochs: [2, 2]}
+  - {name: TinyEff, timm: test_efficientnet, batch: [8, 8], epochs: [2, 3]}
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_yaml(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    path.write_text(RECIPE)
+    return str(path)
+
+
+Job = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def job(capsys: pytest.CaptureFixture[str]) -> Job:
+    """Call a job as the command line does: (exit code, standard output, standard error)."""
+
+    def call(name: str, *argv: str) -> tuple[int, str, str]:
+        from importlib import import_module
+
+        try:
+            code = import_module(f"jobs.{name}").main([str(a) for a in argv])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
