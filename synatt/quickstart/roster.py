@@ -38,7 +38,8 @@ class Algorithm:
     """One generator of clips.
 
     `run` names a function of this package as 'module:function': `synthesizers.*` take (text, voice, rng), `copies.*`
-    take (wave, rng) and have no voices of their own. `programs` must be on PATH for a system algorithm.
+    take (wave, rng) and have no voices of their own. An algorithm of the system names the `programs` that must be on
+    PATH, or a function without arguments, `present`, that says whether it can run.
     """
 
     name: str
@@ -46,6 +47,11 @@ class Algorithm:
     run: str
     voices: dict[str, tuple[str, ...]] | None = None
     programs: tuple[str, ...] = ()
+    present: str | None = None
+
+    @property
+    def is_system(self) -> bool:
+        return bool(self.programs or self.present)
 
     @property
     def is_copy(self) -> bool:
@@ -53,8 +59,16 @@ class Algorithm:
 
     def load(self) -> Callable[..., Any]:
         """The function that `run` names, its packages imported."""
-        module, _, function = self.run.partition(":")
-        return getattr(import_module(f"synatt.quickstart.{module}"), function)
+        return _function(self.run)
+
+    def installed(self) -> bool:
+        """True where the system has what it needs; algorithms of packages need nothing of the system."""
+        return all(map(shutil.which, self.programs)) and (self.present is None or _function(self.present)())
+
+
+def _function(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    return getattr(import_module(f"synatt.quickstart.{module}"), function)
 
 
 def _same(*voices: str) -> dict[str, tuple[str, ...]]:
@@ -76,6 +90,13 @@ ALGORITHMS = (
     Algorithm("lpc_copy", "train_unknown", "copies.source_filter:lpc"),
     Algorithm("flite_clustergen", "train_unknown", "synthesizers.system:flite", _same("awb", "rms"), ("flite",)),
     Algorithm("codec2_copy", "train_unknown", "copies.lowrate:copy", None, ("c2enc", "c2dec")),
+    Algorithm(
+        "natural",
+        "train_unknown",
+        "synthesizers.natural:speak",
+        _same("allison"),
+        present="synthesizers.natural:present",
+    ),
     Algorithm("mlsa_copy", "eval_unknown", "copies.source_filter:mlsa"),
     Algorithm("espeak_klatt", "eval_unknown", "synthesizers.espeak:speak", _same(*KLATT_VOICES)),
     Algorithm("psola_copy", "eval_unknown", "copies.psola:copy"),
@@ -98,7 +119,7 @@ def by_name(name: str) -> Algorithm:
 
 def available(system: bool = True) -> tuple[Algorithm, ...]:
     """The algorithms that can run here, in the order above; those of the system only where `system` is true."""
-    return tuple(a for a in ALGORITHMS if not a.programs or (system and all(map(shutil.which, a.programs))))
+    return tuple(a for a in ALGORITHMS if not a.is_system or (system and a.installed()))
 
 
 def require_packages() -> None:

@@ -1,7 +1,5 @@
 """Vocoder copies: still the same words, made by another algorithm, fixed by the seed."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -11,10 +9,7 @@ from synatt.quickstart.roster import ALGORITHMS, Algorithm
 from synatt.recipe import RATE_HZ
 
 COPIES = [a for a in ALGORITHMS if a.is_copy]
-HERE = [
-    pytest.param(a, id=a.name, marks=pytest.mark.skipif(not all(map(shutil.which, a.programs)), reason="not installed"))
-    for a in COPIES
-]
+HERE = [pytest.param(a, id=a.name, marks=pytest.mark.skipif(not a.installed(), reason="not installed")) for a in COPIES]
 
 
 def rng(seed: int = 0) -> np.random.Generator:

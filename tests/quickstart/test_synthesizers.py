@@ -1,13 +1,14 @@
 """Synthesizers speak, and say the same thing the same way whatever was said before."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from synatt.errors import WorkError
 from synatt.quickstart.roster import ESPEAK_VOICES, KLATT_VOICES
-from synatt.quickstart.synthesizers import Speech, espeak, piper, system
+from synatt.quickstart.synthesizers import Speech, espeak, natural, piper, system
 
 TEXT = "The station master fixed the broken window after a cold breakfast."
 
@@ -76,3 +77,24 @@ def test_flite_speaks_where_it_is_installed(voice: str) -> None:
 def test_festival_says_why_it_cannot_speak() -> None:
     with pytest.raises(WorkError, match="text2wave"):
         system.festival(TEXT, "no_such_voice", rng())
+
+
+def test_recorded_prompts_are_decoded_and_drawn_by_the_seed(tmp_path: Path, formant_speech: np.ndarray) -> None:
+    codec = pytest.importorskip("G722").G722
+    for name, gain in (("loud", 0.5), ("soft", 0.05)):
+        pcm = np.round(formant_speech * gain * 32767).astype(np.int16)
+        (tmp_path / f"{name}.g722").write_bytes(codec(16_000, 64_000).encode(pcm))
+    (tmp_path / "beep.g722").write_bytes(bytes(800))  # too short to be a sentence
+    assert [path.stem for path in natural.prompts(tmp_path)] == ["loud", "soft"]
+    said = [natural.speak("", "", rng(seed), tmp_path).wave for seed in range(8)]
+    assert len({float(wave.std()) for wave in said}) == 2
+    assert np.array_equal(natural.speak("", "", rng(3), tmp_path).wave, said[3])
+    # The codec's two filter banks delay by 22 samples.
+    late, source = said[0][22:], formant_speech[: len(said[0]) - 22]
+    assert np.corrcoef(late, source)[0, 1] > 0.98
+
+
+def test_without_prompts_the_folder_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("G722")
+    with pytest.raises(WorkError, match=str(tmp_path)):
+        natural.speak("", "", rng(), tmp_path)
