@@ -76,8 +76,9 @@ def _overlay(timm_name: str, weights: Weights) -> dict[str, Any] | None:
 def find_in_folder(folder: str, timm_name: str) -> Path:
     """The weight file of `timm_name` in a local folder.
 
-    Accepted: ``<timm name>.<suffix>`` and ``<timm name>/<any name>.<suffix>`` (a hub snapshot), with the weight tag
-    or without, and timm's own release files ``<architecture>[_<tag>]-<hash>.<suffix>``; suffix safetensors, pth, pt or bin.
+    Accepted: ``<timm name>.<suffix>``, any file below a folder ``<timm name>`` or ``models--timm--<timm name>`` (a hub
+    snapshot, a hub cache), with the weight tag or without, and the release file that timm itself would download
+    (``efficientnet_b0_ra-3dd342df.pth``); suffix safetensors, pth, pt or bin.
     """
     root = Path(folder).expanduser()
     if not root.is_dir():
