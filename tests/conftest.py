@@ -17,6 +17,9 @@ from synatt.recipe import Recipe, build_recipe
 DATA = Path(__file__).parent / "data"
 CLASSES = ("a", "b", "c", "d", "e", "unknown")
 
+# Tensors are small: threads would spend their time waiting for each other, a hundredfold on a busy machine.
+torch.set_num_threads(1)
+
 # Busy machines are slow, which says nothing about the code; and CI draws the same examples each time.
 settings.register_profile("synatt", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("synatt")
