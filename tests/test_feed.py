@@ -1,0 +1,193 @@
+"""Who trains on what: every row once an epoch, equal steps for all workers, draws fixed by seed, epoch and row."""
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synatt.clipstore import ClipStore
+from synatt.feed import (
+    Batch,
+    Examples,
+    Place,
+    Stopwatch,
+    epoch_order,
+    prefetched,
+    step_rows,
+    steps_per_epoch,
+    train_batches,
+)
+from synatt.recipe import Recipe
+
+ROWS, BATCH, ACCUMULATE, WORLD = st.integers(1, 60), st.integers(1, 5), st.integers(1, 3), st.integers(1, 4)
+
+
+def shares(rows: int, batch: int, accumulate: int, world: int) -> list[list[tuple[int, int, bool, np.ndarray, int]]]:
+    order = epoch_order(rows, 42, 0)
+    return [list(step_rows(order, batch, accumulate, Place(rank, world))) for rank in range(world)]
+
+
+@given(ROWS, BATCH, ACCUMULATE, WORLD)
+def test_every_row_is_seen_exactly_once_an_epoch(rows: int, batch: int, accumulate: int, world: int) -> None:
+    seen = [row for rank in shares(rows, batch, accumulate, world) for *_, mine, _ in rank for row in mine]
+    assert sorted(seen) == list(range(rows))
+
+
+@given(ROWS, BATCH, ACCUMULATE, WORLD)
+def test_all_workers_make_the_same_micro_batches_and_steps(rows: int, batch: int, accumulate: int, world: int) -> None:
+    plans = [[(step, micro, last) for step, micro, last, _, _ in r] for r in shares(rows, batch, accumulate, world)]
+    assert all(plan == plans[0] for plan in plans)
+    steps = steps_per_epoch(rows, batch, accumulate, world)
+    assert [step for step, _, last in plans[0] if last] == list(range(steps))
+    assert max(micro for _, micro, _ in plans[0]) < accumulate
+
+
+@given(ROWS, BATCH, ACCUMULATE, WORLD)
+def test_micro_batches_are_full_but_in_the_last_step(rows: int, batch: int, accumulate: int, world: int) -> None:
+    steps = steps_per_epoch(rows, batch, accumulate, world)
+    for rank in shares(rows, batch, accumulate, world):
+        for step, _, _, mine, whole in rank:
+            assert len(mine) <= batch
+            if step < steps - 1:
+                assert len(mine) == batch
+                assert whole == batch * accumulate * world
+
+
+@given(ROWS, st.integers(0, 5), st.integers(0, 5))
+def test_the_order_is_a_permutation_fixed_by_seed_and_epoch(rows: int, seed: int, epoch: int) -> None:
+    order = epoch_order(rows, seed, epoch)
+    assert sorted(order) == list(range(rows))
+    assert np.array_equal(order, epoch_order(rows, seed, epoch))
+
+
+def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+    orders = {tuple(epoch_order(50, seed, epoch)) for seed in range(3) for epoch in range(3)}
+    assert len(orders) == 9
+
+
+@pytest.fixture
+def examples(clip_tracks: tuple[str, ...]) -> Examples:
+    target = np.random.default_rng(0).dirichlet(np.ones(6), len(clip_tracks)).astype(np.float32)
+    return Examples(clip_tracks, target)
+
+
+def one_epoch(
+    examples: Examples,
+    store: ClipStore,
+    recipe: Recipe,
+    epoch: int = 0,
+    batch: int = 2,
+    accumulate: int = 1,
+    world: int = 1,
+) -> list[list[Batch]]:
+    places = [Place(rank, world) for rank in range(world)]
+    return [list(train_batches(examples, store, recipe, epoch, batch, accumulate, place)) for place in places]
+
+
+def by_label(ranks: list[list[Batch]]) -> dict[bytes, torch.Tensor]:
+    """Label row -> its clip, fillers left out."""
+    batches = [b for rank in ranks for b in rank]
+    rows = [
+        (t.numpy().tobytes(), w)
+        for b in batches
+        for t, w, s in zip(b.target_BC, b.wave_BS, b.weight_B, strict=True)
+        if s
+    ]
+    assert len(dict(rows)) == len(rows)
+    return dict(rows)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+@pytest.mark.parametrize(("batch", "accumulate"), [(2, 1), (5, 1), (1, 3)])
+def test_the_weights_of_a_global_batch_sum_to_one_and_fillers_weigh_nothing(
+    examples: Examples, clip_store: ClipStore, tiny_recipe: Recipe, world: int, batch: int, accumulate: int
+) -> None:
+    some = Examples(examples.tracks[:11], examples.target[:11])
+    ranks = one_epoch(some, clip_store, tiny_recipe, 0, batch, accumulate, world)
+    assert len({len(rank) for rank in ranks}) == 1
+    total: dict[int, float] = {}
+    for item in (b for rank in ranks for b in rank):
+        total[item.step] = total.get(item.step, 0.0) + float(item.weight_B.sum())
+        assert len(item.wave_BS) == len(item.target_BC) == len(item.weight_B) > 0
+        assert item.wave_BS.shape[1] == tiny_recipe.clip_samples
+    assert list(total.values()) == pytest.approx([1.0] * len(total), abs=1e-6)
+    assert len(by_label(ranks)) == 11
+
+
+def test_a_worker_without_a_row_gets_a_filler_that_weighs_nothing(
+    examples: Examples, clip_store: ClipStore, tiny_recipe: Recipe
+) -> None:
+    some = Examples(examples.tracks[:5], examples.target[:5])
+    last = [rank[-1] for rank in one_epoch(some, clip_store, tiny_recipe, batch=1, world=4)]
+    assert [b.weight_B.tolist() for b in last] == [[1.0], [0.0], [0.0], [0.0]]
+
+
+@pytest.mark.parametrize("world", [2, 3, 4])
+def test_a_clip_is_cropped_alike_whatever_the_number_of_workers(
+    examples: Examples, clip_store: ClipStore, world: int
+) -> None:
+    from tests.conftest import make_tiny_recipe
+
+    recipe = make_tiny_recipe(clip={"seconds": 0.5, "pad": "random"})
+    alone = by_label(one_epoch(examples, clip_store, recipe))
+    together = by_label(one_epoch(examples, clip_store, recipe, world=world))
+    assert alone.keys() == together.keys()
+    assert all(torch.equal(alone[key], together[key]) for key in alone)
+    later = by_label(one_epoch(examples, clip_store, recipe, epoch=1))
+    assert sum(torch.equal(alone[key], later[key]) for key in alone) < 3
+
+
+def test_clips_are_standardised_before_they_are_cut(
+    examples: Examples, clip_store: ClipStore, tiny_recipe: Recipe
+) -> None:
+    # Clips of 1 s fit the recipe exactly.
+    for wave in by_label(one_epoch(examples, clip_store, tiny_recipe)).values():
+        assert abs(float(wave.mean())) < 1e-4
+        assert float(wave.std(unbiased=False)) == pytest.approx(1, abs=1e-4)
+
+
+def test_an_error_in_the_thread_comes_out_where_the_batch_was_asked_for() -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise KeyError("t99")
+
+    found = prefetched(broken())  # type: ignore[arg-type]
+    assert next(found) == 1  # type: ignore[comparison-overlap]
+    with pytest.raises(KeyError, match="t99"):
+        next(found)
+
+
+def test_a_track_that_is_not_in_the_store_is_an_error(clip_store: ClipStore, tiny_recipe: Recipe) -> None:
+    gone = Examples(("nobody",), np.ones((1, 6), np.float32) / 6)
+    with pytest.raises(KeyError, match="nobody"):
+        one_epoch(gone, clip_store, tiny_recipe)
+
+
+def test_a_reader_that_stops_early_ends_the_thread() -> None:
+    before = threading.active_count()
+    made: list[int] = []
+
+    def endless() -> Iterator[int]:
+        while True:
+            made.append(1)
+            yield 1
+
+    found = prefetched(endless())  # type: ignore[arg-type]
+    next(found)
+    found.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+    assert len(made) < 10
+
+
+def test_batches_come_in_order() -> None:
+    assert list(prefetched(iter(range(100)))) == list(range(100))  # type: ignore[arg-type,comparison-overlap]
+
+
+def test_the_stopwatch_passes_everything_on_and_counts_time() -> None:
+    watch = Stopwatch()
+    assert list(watch.iterate(iter([1, 2, 3]))) == [1, 2, 3]  # type: ignore[arg-type,comparison-overlap]
+    assert watch.waited_s > 0
