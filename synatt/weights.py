@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from torch import nn
 
@@ -36,6 +35,8 @@ def create_pretrained(timm_name: str, weights: Weights, **kwargs: Any) -> nn.Mod
     Raises:
         WeightsError: the name is unknown to timm, the weights cannot be reached, or tensors are missing from them.
     """
+    import timm  # some seconds to import, and only needed where networks are made
+
     overlay = _overlay(timm_name, weights)
     try:
         with _no_tensor_left_random(timm_name):
@@ -62,6 +63,8 @@ def create_pretrained(timm_name: str, weights: Weights, **kwargs: Any) -> nn.Mod
 
 
 def _overlay(timm_name: str, weights: Weights) -> dict[str, Any] | None:
+    import timm
+
     if not timm.is_model(timm_name.partition(".")[0]):
         raise WeightsError(f"timm {timm.__version__} has no model {timm_name!r}")
     if weights.source == "folder":
@@ -94,11 +97,13 @@ def find_in_folder(folder: str, timm_name: str) -> Path:
 
 
 def _release_file(timm_name: str) -> str:
+    import timm
+
     try:
         settings = timm.models.get_pretrained_cfg(timm_name)
     except RuntimeError as err:
         raise WeightsError(f"timm {timm.__version__}: {_first_line(err)}") from None
-    return (settings.url if settings and settings.url else "").rpartition("/")[2]
+    return str(settings.url if settings and settings.url else "").rpartition("/")[2]
 
 
 def _names(file: Path, root: Path) -> set[str]:
@@ -128,6 +133,8 @@ def package_state(timm_name: str) -> dict[str, torch.Tensor]:
     digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
     if not digest.startswith(files[0].stem.rpartition("-")[2]):
         raise WeightsError(f"{files[0].name} is damaged: its SHA-256 starts with {digest[:8]}")
+    import timm
+
     theirs = torch.load(files[0], map_location="cpu", weights_only=True)
     with torch.device("meta"):
         ours = timm.create_model(timm_name.partition(".")[0], pretrained=False).state_dict()
