@@ -1,0 +1,180 @@
+"""One training step: the gradient of the mean over the global batch, however it is cut up."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from synatt import backbones, step
+from synatt.augment.batch import augment_batch
+from synatt.augment.spectrogram import augment_spectrogram
+from synatt.augment.waveform import augment_waveform
+from synatt.clipstore import ClipStore
+from synatt.ensemble import Ensemble, plan
+from synatt.feed import Examples, Place, epoch_order, step_rows, train_batches
+from synatt.logmel import logmel_batch
+from synatt.recipe import Recipe
+from synatt.staging import stage
+from synatt.step import Precision, TrainingError, augmented, choose_precision, micro_step, train_epoch, validate
+from tests.conftest import MakeModel, make_tiny_recipe
+
+CPU = torch.device("cpu")
+EXACT = Precision(CPU, None)
+ROWS = 11
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    recipe = make_tiny_recipe("test_convnext")
+    torch.manual_seed(0)
+    # Layer norm: batch statistics would depend on the cut. Float64: sums in another order agree to 1e-10.
+    return backbones.create(recipe.backbones[0], recipe).double()
+
+
+@pytest.fixture(scope="module")
+def clips() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(ROWS, 32, 32, generator=generator, dtype=torch.float64)
+    return x, torch.softmax(torch.randn(ROWS, 6, generator=generator, dtype=torch.float64), dim=1)
+
+
+def gradient(net: nn.Module) -> torch.Tensor:
+    return torch.cat([p.grad.flatten() for p in net.parameters()])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
+def test_micro_batches_and_workers_give_the_gradient_of_the_whole_batch(
+    net: nn.Module, clips: tuple[torch.Tensor, torch.Tensor], world: int, accumulate: int
+) -> None:
+    x, target = clips
+    whole = copy.deepcopy(net)
+    logits = whole(x)
+    smooth = target * 0.95 + 0.05 / 6
+    truth = -(smooth * torch.log_softmax(logits, dim=1)).sum(dim=1).mean()
+    truth.backward()
+
+    order = epoch_order(ROWS, 0, 0)
+    # As few clips a micro-batch as make one step of all rows; the last ones are smaller, or empty.
+    batch = -(-ROWS // (world * accumulate))
+    workers, losses = [copy.deepcopy(net) for _ in range(world)], 0.0
+    for rank, worker in enumerate(workers):
+        for at, _, _, rows, count in step_rows(order, batch, accumulate, Place(rank, world)):
+            assert at == 0
+            weight = torch.full((len(rows),), 1 / count, dtype=torch.float64)
+            if not len(rows):
+                rows, weight = order[:1], torch.zeros(1, dtype=torch.float64)
+            losses += float(micro_step(worker, x[rows], target[rows], weight, 0.05, world, EXACT))
+    mean = torch.stack([gradient(worker) for worker in workers]).mean(dim=0)
+    assert losses == pytest.approx(truth.item(), abs=1e-10)
+    torch.testing.assert_close(mean, gradient(whole), atol=1e-10, rtol=0)
+    assert float(gradient(whole).abs().max()) > 1e-3
+
+
+def test_a_filler_adds_nothing(net: nn.Module, clips: tuple[torch.Tensor, torch.Tensor]) -> None:
+    fresh = copy.deepcopy(net)
+    loss = micro_step(fresh, clips[0][:1], clips[1][:1], torch.zeros(1, dtype=torch.float64), 0.05, 4, EXACT)
+    assert float(loss) == 0
+    assert float(gradient(fresh).abs().max()) == 0
+
+
+def test_augmentation_runs_in_the_methods_order(monkeypatch: pytest.MonkeyPatch, tiny_recipe: Recipe) -> None:
+    called: list[str] = []
+
+    def watched(name: str, real: object) -> None:
+        monkeypatch.setattr(step, name, lambda *a: (called.append(name), real(*a))[1])  # type: ignore[operator]
+
+    watched("augment_waveform", augment_waveform)
+    watched("logmel_batch", logmel_batch)
+    watched("augment_spectrogram", augment_spectrogram)
+    watched("augment_batch", augment_batch)
+    wave = torch.randn(4, 16_000)
+    logmel, target = augmented(wave, torch.eye(6)[:4], tiny_recipe, np.random.default_rng(0))
+    assert called == ["augment_waveform", "logmel_batch", "augment_spectrogram", "augment_batch"]
+    assert logmel.shape == (4, 32, 64)
+    torch.testing.assert_close(target.sum(dim=1), torch.ones(4))
+
+
+def test_without_augmentation_training_sees_the_plain_log_mel() -> None:
+    recipe = make_tiny_recipe(augment={"group_p": 0, "mixup_p": 0, "cutmix_p": 0})
+    wave = torch.randn(3, 16_000)
+    logmel, target = augmented(wave, torch.eye(6)[:3], recipe, np.random.default_rng(0))
+    assert torch.equal(logmel, logmel_batch(wave, recipe.logmel))
+    assert torch.equal(target, torch.eye(6)[:3])
+
+
+@pytest.fixture
+def examples(clip_tracks: tuple[str, ...]) -> Examples:
+    return Examples(clip_tracks, np.eye(6, dtype=np.float32)[[i % 6 for i in range(12)]])
+
+
+def epoch_with(
+    examples: Examples, store: ClipStore, recipe: Recipe, rate: float, epoch: int = 0
+) -> tuple[nn.Module, step.EpochStats]:
+    torch.manual_seed(0)
+    net = backbones.create(recipe.backbones[0], recipe)
+    optimizer = torch.optim.Adam(net.parameters(), lr=rate)
+    batches = train_batches(examples, store, recipe, epoch, 4, 1, Place())
+    return net, train_epoch(net, optimizer, batches, recipe, epoch, Place(), EXACT)
+
+
+def test_an_epoch_counts_its_clips_and_moves_every_tensor(
+    examples: Examples, clip_store: ClipStore, tiny_recipe: Recipe
+) -> None:
+    before, _ = epoch_with(examples, clip_store, tiny_recipe, 0.0)
+    after, stats = epoch_with(examples, clip_store, tiny_recipe, 1e-3)
+    assert stats.clips == 12
+    assert 1 < stats.loss < 4
+    assert stats.wait_s > 0
+    assert stats.compute_s > 0
+    for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
+        assert not torch.equal(old, new), name
+
+
+def test_the_same_epoch_twice_gives_the_same_weights(
+    examples: Examples, clip_store: ClipStore, tiny_recipe: Recipe
+) -> None:
+    one, again = (epoch_with(examples, clip_store, tiny_recipe, 1e-3)[0].state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], again[name]) for name in one)
+
+
+def test_a_loss_that_is_not_finite_names_epoch_and_learning_rate(
+    examples: Examples, clip_store: ClipStore, tiny_recipe: Recipe
+) -> None:
+    with pytest.raises(TrainingError, match=r"epoch 7 \(learning rate 1e\+30\).*lower train\.lr_max"):
+        epoch_with(examples, clip_store, tiny_recipe, 1e30, epoch=7)
+
+
+def test_validation_takes_the_crop_that_prediction_takes(
+    examples: Examples, clip_store: ClipStore, clip_paths: list[str], make_model: MakeModel
+) -> None:
+    recipe = make_tiny_recipe(clip={"seconds": 0.5, "pad": "zeros"})
+    ensemble = Ensemble(plan([make_model(recipe=recipe)]), CPU)
+    _, staged = stage(examples.tracks, clip_paths, ensemble.plan)
+    predicted = ensemble.score(staged)[0]
+    logits = validate(ensemble.models[0].net, examples, clip_store, recipe, EXACT)
+    assert logits.shape == (12, 6)
+    np.testing.assert_allclose(torch.softmax(torch.from_numpy(logits), dim=1).numpy(), predicted, atol=1e-6)
+
+
+def test_validation_of_no_rows_has_the_shape_of_none(clip_store: ClipStore, tiny_recipe: Recipe) -> None:
+    nobody = Examples((), np.zeros((0, 6), np.float32))
+    assert validate(nn.Identity(), nobody, clip_store, tiny_recipe, EXACT).shape == (0, 6)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "dtype"), [("auto", None), ("float32", None), ("bfloat16", torch.bfloat16), ("float16", torch.float16)]
+)
+def test_precision_on_a_cpu_is_float32_unless_asked_for(wanted: str, dtype: "torch.dtype | None") -> None:
+    assert choose_precision(wanted, CPU) == Precision(CPU, dtype)
+
+
+def test_bfloat16_gives_nearly_the_same_gradient(clips: tuple[torch.Tensor, torch.Tensor], net: nn.Module) -> None:
+    x, target = clips[0].float(), clips[1].float()
+    weight = torch.full((ROWS,), 1 / ROWS)
+    exact, rough = copy.deepcopy(net).float(), copy.deepcopy(net).float()
+    micro_step(exact, x, target, weight, 0.05, 1, EXACT)
+    micro_step(rough, x, target, weight, 0.05, 1, Precision(CPU, torch.bfloat16))
+    assert float(torch.cosine_similarity(gradient(exact), gradient(rough), dim=0)) > 0.99
