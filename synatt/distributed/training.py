@@ -166,7 +166,7 @@ def _worker(config: dict[str, Any]) -> None:
     import torch
     from ray.train import Checkpoint
 
-    logging.getLogger("ray").setLevel(logging.WARNING)
+    quieten_ray()
     plan, context = unpack(config["plan"]), ray.train.get_context()
     place = Place(context.get_world_rank(), context.get_world_size())
     torch.set_num_threads(threads_per_worker(plan.recipe, context.get_local_world_size()))
@@ -197,6 +197,12 @@ def _worker(config: dict[str, Any]) -> None:
             ray.train.report(row, checkpoint=checkpoint)
     if place.rank == 0:
         _write_model(run, config)
+
+
+def quieten_ray() -> None:
+    """Ray's libraries log every report and checkpoint; in a worker only their warnings are wanted."""
+    for name in ("ray", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def say(line: str) -> None:

@@ -18,7 +18,16 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from synatt import storage
 from synatt.distributed.session import gpu_count
-from synatt.distributed.training import Clips, _pack, absolute, first_failure, say, threads_per_worker, unpack
+from synatt.distributed.training import (
+    Clips,
+    _pack,
+    absolute,
+    first_failure,
+    quieten_ray,
+    say,
+    threads_per_worker,
+    unpack,
+)
 from synatt.errors import WorkError
 from synatt.feed import Examples, Place
 from synatt.recipe import Tune
@@ -125,7 +134,7 @@ def _trial(
 ) -> None:
     import torch
 
-    logging.getLogger("ray").setLevel(logging.WARNING)
+    quieten_ray()
     plan = unpack(plans[config["backbone"]])
     train, valid = folds[config["fold"]]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
