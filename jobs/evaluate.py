@@ -59,6 +59,15 @@ def _count(text: str) -> int:
 
 
 def work(args: argparse.Namespace) -> str:
+    from synatt.distributed.session import run_there
+
+    summary = run_there(_evaluate, args, address=args.address)
+    for line in summary.splitlines():
+        log.info("%s", line)
+    return str(args.output)
+
+
+def _evaluate(args: argparse.Namespace) -> str:
     from synatt.evaluation import evaluate, save, summary
     from synatt.report import render
 
@@ -66,9 +75,7 @@ def work(args: argparse.Namespace) -> str:
     # The page first: it is what can still refuse its input, and then nothing should be written.
     render(found, args.output, [*args.models, *args.curves])
     save(found, args.output)
-    for line in summary(found).splitlines():
-        log.info("%s", line)
-    return str(args.output)
+    return summary(found)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

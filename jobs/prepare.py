@@ -113,7 +113,9 @@ def _work(args: argparse.Namespace) -> str:
         folds=args.folds,
         protocol=asked,
     )
-    return prepare(args.input, args.output, layouts, options, args.strict)
+    from synatt.distributed.session import run_there
+
+    return str(run_there(prepare, args.input, args.output, layouts, options, args.strict, address=args.address))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
