@@ -180,12 +180,13 @@ def read(path: str, classes: tuple[str, ...] | None = None) -> Manifest:
     """
     if storage.is_dir(path):
         path = storage.join(path, "manifest.parquet")
+    suffix = path.lower()
     try:
-        if path.endswith(".parquet"):
+        if suffix.endswith(".parquet"):
             table = storage.read_table(path)
-        elif path.endswith(".csv"):
+        elif suffix.endswith(".csv"):
             table = pacsv.read_csv(io.BytesIO(storage.read_bytes(path)), convert_options=_text_keys())
-        elif path.endswith(".jsonl"):
+        elif suffix.endswith(".jsonl"):
             table = pajson.read_json(io.BytesIO(storage.read_bytes(path)), parse_options=_text_values())
         else:
             raise ManifestError(f"{path}: a manifest ends in {', '.join(MANIFEST_SUFFIXES)}")
