@@ -1,0 +1,176 @@
+"""The ensemble: one log-mel for equal views, means over crops, temperatures, members that belong together."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from synatt import ensemble as module
+from synatt.audio import load_audio
+from synatt.clip import crops
+from synatt.ensemble import Ensemble, View, logmel_crops, plan
+from synatt.errors import UsageError
+from synatt.logmel import logmel_batch
+from synatt.staging import row_bytes, stage
+from tests.conftest import CLASSES, MakeModel, make_tiny_recipe
+
+CPU = torch.device("cpu")
+
+
+def softmax_of(net: torch.nn.Module, x: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    with torch.inference_mode():
+        return torch.softmax(net(torch.from_numpy(x)) / temperature, dim=1).numpy()
+
+
+def test_a_plan_names_members_views_and_classes(make_model: MakeModel) -> None:
+    one, two = make_model("A"), make_model("B", 1)
+    found = plan([one, two])
+    assert found.folders == (one, two)
+    assert found.names == ("A", "B")
+    assert found.classes == CLASSES
+    assert len(found.views) == 1
+    assert found.weight_bytes == sum((Path(f) / "model.safetensors").stat().st_size for f in (one, two))
+
+
+def test_models_that_look_alike_share_one_log_mel(
+    make_model: MakeModel, clip_paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = make_tiny_recipe(name="C", clip={"seconds": 0.5, "pad": "zeros"})
+    found = plan([make_model("A"), make_model("B", 1), make_model("C", 2, wide)])
+    assert len(found.views) == 2
+    assert found.view_of[0] == found.view_of[1] != found.view_of[2]
+    calls: list[object] = []
+    real = module.logmel_batch
+    monkeypatch.setattr(module, "logmel_batch", lambda *a: (calls.append(a), real(*a))[1])
+    _, staged = stage(["x", "y"], clip_paths[:2], found)
+    assert len(calls) == 2 * 2
+    assert set(staged) == {view.key for view in found.views}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"clip": {"seconds": 0.9, "pad": "zeros"}},
+        {"clip": {"seconds": 1.0, "pad": "random"}},
+        {"logmel": {"mel_bins": 33, "frames": 64, "n_fft": 512}},
+        {"predict": {"crops": 2}},
+    ],
+)
+def test_anything_that_changes_the_picture_changes_the_view(change: dict[str, object]) -> None:
+    assert View.of(make_tiny_recipe(**change)).key != View.of(make_tiny_recipe()).key
+    assert View.of(make_tiny_recipe(seed=1, train={"workers": 2})).key == View.of(make_tiny_recipe()).key
+
+
+def test_the_probabilities_are_each_models_softmax(make_model: MakeModel, clip_paths: list[str]) -> None:
+    loaded = Ensemble(plan([make_model("A"), make_model("B", 1)]), CPU)
+    outcomes, staged = stage(["x", "y", "z"], clip_paths[:3], loaded.plan)
+    found = loaded.score(staged)
+    assert found.shape == (2, 3, 6)
+    assert found.dtype == np.float32
+    assert [o.error for o in outcomes] == [None] * 3
+    np.testing.assert_allclose(found.sum(axis=2), 1, atol=1e-5)
+    for row, path in enumerate(clip_paths[:3]):
+        recipe = loaded.models[0].recipe
+        clip = crops(load_audio(path).wave, recipe.clip_samples, "zeros", 1)
+        x = logmel_batch(torch.from_numpy(clip), recipe.logmel).numpy()
+        for member in range(2):
+            np.testing.assert_allclose(found[member, row], softmax_of(loaded.models[member].net, x)[0], atol=1e-5)
+
+
+def test_every_loaded_model_predicts(make_model: MakeModel, clip_paths: list[str]) -> None:
+    loaded = Ensemble(plan([make_model(name, seed) for seed, name in enumerate("ABC")]), CPU)
+    found = loaded.score(stage(["x"], clip_paths[:1], loaded.plan)[1])
+    assert len({row.tobytes() for row in found[:, 0]}) == 3
+
+
+def test_crops_are_averaged_after_the_calibrated_softmax(make_model: MakeModel, clip_paths: list[str]) -> None:
+    recipe = make_tiny_recipe(clip={"seconds": 0.4, "pad": "zeros"}, predict={"crops": 3, "temperature": 2.5})
+    loaded = Ensemble(plan([make_model(recipe=recipe)]), CPU)
+    _, staged = stage(["x"], clip_paths[:1], loaded.plan)
+    (key,) = staged
+    assert staged[key].shape == (1, 3, 32, 64)
+    assert not np.array_equal(staged[key][0, 0], staged[key][0, 1])
+    expected = softmax_of(loaded.models[0].net, staged[key][0], 2.5).mean(axis=0)
+    np.testing.assert_allclose(loaded.score(staged)[0, 0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 100])
+def test_the_size_of_a_forward_pass_does_not_change_the_numbers(
+    make_model: MakeModel, clip_paths: list[str], batch: int
+) -> None:
+    loaded = Ensemble(plan([make_model(recipe=make_tiny_recipe("test_efficientnet"))]), CPU)
+    _, staged = stage([str(i) for i in range(5)], clip_paths[:5], loaded.plan)
+    np.testing.assert_allclose(loaded.score(staged, batch), loaded.score(staged), atol=1e-6)
+
+
+def test_a_failed_recording_leaves_its_neighbours_as_they_are(make_model: MakeModel, clip_paths: list[str]) -> None:
+    loaded = Ensemble(plan([make_model()]), CPU)
+    alone = loaded.score(stage(["x"], clip_paths[:1], loaded.plan)[1])[0, 0]
+    outcomes, staged = stage(["gone", "x", "short"], ["/none.wav", clip_paths[0], np.ones(9)], loaded.plan)  # type: ignore[list-item]
+    np.testing.assert_allclose(loaded.score(staged)[0, 1], alone, atol=1e-6)
+    assert [(o.error or "ok").partition(":")[0] for o in outcomes] == ["missing", "ok", "silent"]
+    assert (outcomes[1].duration_s, outcomes[1].sample_rate_hz) == (1.0, 16_000)
+
+
+def test_what_nobody_expected_costs_one_row_and_is_named(
+    make_model: MakeModel, clip_paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synatt import staging
+
+    real = staging.load_audio
+
+    def failing(path: str, read_s: float) -> object:
+        if path == clip_paths[0]:
+            raise MemoryError("two\nlines")
+        return real(path, read_s)
+
+    monkeypatch.setattr(staging, "load_audio", failing)
+    outcomes, _ = stage(["x", "y"], clip_paths[:2], plan([make_model()]))
+    assert [o.error for o in outcomes] == ["unexpected: MemoryError: two lines", None]
+
+
+def test_the_size_of_a_staged_row_is_that_of_its_arrays(make_model: MakeModel, clip_paths: list[str]) -> None:
+    wide = make_tiny_recipe(name="C", predict={"crops": 2})
+    found = plan([make_model("A"), make_model("C", 2, wide)])
+    _, staged = stage(["x"], clip_paths[:1], found)
+    assert row_bytes(found) == sum(array.nbytes for array in staged.values())
+
+
+def test_read_only_arrays_are_scored_without_a_warning(
+    make_model: MakeModel, clip_paths: list[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    loaded = Ensemble(plan([make_model()]), CPU)
+    _, staged = stage(["x"], clip_paths[:1], loaded.plan)
+    for array in staged.values():
+        array.setflags(write=False)
+    loaded.score(staged)
+    assert [w for w in recwarn if "writable" in str(w.message)] == []
+
+
+def test_the_log_mel_of_a_crop_is_that_of_the_recipe(make_model: MakeModel, clip_paths: list[str]) -> None:
+    recipe = make_tiny_recipe(predict={"crops": 2}, clip={"seconds": 0.3, "pad": "zeros"})
+    audio = load_audio(clip_paths[0])
+    clips = torch.from_numpy(crops(audio.wave, 4_800, "zeros", 2))
+    assert np.array_equal(logmel_crops(audio, View.of(recipe)), logmel_batch(clips, recipe.logmel).numpy())
+
+
+def test_the_id_of_an_ensemble_is_that_of_its_members_in_any_order(make_model: MakeModel) -> None:
+    a, b, c = make_model("A"), make_model("B", 1), make_model("C", 2)
+    assert plan([a, b]).run == plan([b, a]).run
+    assert len({plan([a, b]).run, plan([a, c]).run, plan([a]).run}) == 3
+
+
+def test_members_that_share_a_name_are_told_apart_by_their_folders(make_model: MakeModel) -> None:
+    found = plan([make_model("A", below="stage1"), make_model("A", 1, below="stage2")])
+    assert found.names == ("stage1/A", "stage2/A")
+
+
+def test_models_that_disagree_are_refused(make_model: MakeModel) -> None:
+    one = make_model("A")
+    other = make_model("B", recipe=make_tiny_recipe(name="B", classes=["x", "unknown"]))
+    with pytest.raises(UsageError, match="disagree on the classes: .*x, unknown"):
+        plan([one, other])
+    longer = make_model("C", recipe=make_tiny_recipe(name="C", clip={"seconds": 1.0, "read_s": 30.0}))
+    with pytest.raises(UsageError, match=r"clip\.read_s: \[30\.0, 60\.0\]"):
+        plan([one, longer])
