@@ -1,0 +1,177 @@
+"""What all jobs share: exit codes, one-line errors, the result's place as the last line."""
+
+import argparse
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from synatt import cli
+from synatt.errors import SynattError, UsageError, WorkError
+from synatt.recipe import RecipeError
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _keep_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SYNATT_TRACEBACK", raising=False)
+    log = logging.getLogger("synatt")
+    for name in ("handlers", "level", "propagate"):
+        monkeypatch.setattr(log, name, getattr(log, name)[:] if name == "handlers" else getattr(log, name))
+
+
+@pytest.fixture
+def job() -> argparse.ArgumentParser:
+    made = cli.parser("demo", "Does a thing.", "python -m jobs.demo --output x")
+    cli.add_input(made, "manifest or folder")
+    cli.add_output(made)
+    cli.add_recipe(made, default="part1")
+    cli.add_models(made, required=False)
+    cli.add_address(made)
+    return made
+
+
+GOOD = ["--input", "a", "--output", "out"]
+
+
+def raising(error: BaseException):  # type: ignore[no-untyped-def]
+    def work(args: argparse.Namespace) -> str:
+        raise error
+
+    return work
+
+
+def test_success_is_0_and_the_place_of_the_results_is_the_last_line(
+    job: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(args: argparse.Namespace) -> str:
+        print("a table")
+        logging.getLogger("synatt").info("step %d", 1)
+        return f"{args.output}/result"
+
+    assert cli.run(job, work, GOOD) == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == ["a table", "out/result"]
+    assert shown.err.endswith(" step 1\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("wrong key"), 2),
+        (RecipeError("wrong key"), 2),
+        (WorkError("wrong key"), 1),
+        (SynattError("wrong key"), 1),
+        (RuntimeError("wrong key"), 1),
+        (KeyError("wrong key"), 1),
+        (KeyboardInterrupt(), 1),
+    ],
+)
+def test_a_failure_is_one_line_and_its_exit_code(
+    job: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
+) -> None:
+    assert cli.run(job, raising(error), GOOD) == code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    (line,) = shown.err.splitlines()
+    assert line.startswith("python -m jobs.demo: error: ")
+    assert ("run the same command again" if isinstance(error, KeyboardInterrupt) else "wrong key") in line
+    assert "Traceback" not in line
+
+
+def test_a_message_of_several_lines_becomes_one(
+    job: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.run(job, raising(UsageError("one\n  two\nthree")), GOOD)
+    assert capsys.readouterr().err == "python -m jobs.demo: error: one two three\n"
+
+
+def test_an_error_nobody_expected_says_its_type_and_how_to_see_more(
+    job: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.run(job, raising(ZeroDivisionError("division by zero")), GOOD)
+    assert "ZeroDivisionError: division by zero (SYNATT_TRACEBACK=1 shows where)" in capsys.readouterr().err
+
+
+def test_the_traceback_is_shown_on_request(
+    job: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNATT_TRACEBACK", "1")
+    assert cli.run(job, raising(UsageError("wrong key")), GOOD) == 2
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert shown.splitlines()[-1] == "python -m jobs.demo: error: wrong key"
+    with pytest.raises(ZeroDivisionError):
+        cli.run(job, raising(ZeroDivisionError()), GOOD)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--output", "o"], "--input"),
+        (["--input", "a"], "--output"),
+        ([*GOOD, "--nothing"], "--nothing"),
+        ([*GOOD, "--out", "x"], "--out"),
+        ([*GOOD, "--recipe"], "--recipe"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_2(
+    job: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.run(job, raising(AssertionError("must not run")), arguments)
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+    assert "--help" in line
+
+
+def test_repeatable_options_gather(job: argparse.ArgumentParser) -> None:
+    more = ["--input", "b", "--set", "seed=1", "--set", "name=x", "--models", "m", "--models", "n", "--address", "auto"]
+    found = job.parse_args([*GOOD, *more])
+    assert (found.input, found.set, found.models) == (["a", "b"], ["seed=1", "name=x"], ["m", "n"])
+    assert (found.output, found.recipe, found.address) == ("out", "part1", "auto")
+    # Defaults are not shared between calls.
+    assert job.parse_args(GOOD).set == job.parse_args(GOOD).models == []
+
+
+def test_several_recipes_may_be_named_where_a_job_takes_them() -> None:
+    made = cli.parser("demo", "x", "x")
+    cli.add_recipe(made, default="spcup", repeatable=True)
+    cli.add_output(made, default="runs")
+    assert made.parse_args(["--recipe", "part1", "--recipe", "part2"]).recipe == ["part1", "part2"]
+    assert (made.parse_args([]).recipe, made.parse_args([]).output) == (None, "runs")
+
+
+def test_help_says_what_the_job_does_and_shows_a_command(
+    job: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        job.parse_args(["--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    assert "(default: part1)" in " ".join(shown.split())
+    for text in (
+        "python -m jobs.demo",
+        "Does a thing.",
+        "example:\n  python -m jobs.demo --output x",
+        "default: part1",
+    ):
+        assert text in shown
+
+
+def test_the_exit_code_and_the_one_line_reach_the_shell() -> None:
+    code = (
+        "import sys; from synatt import cli; from synatt.errors import UsageError\n"
+        "def work(args): raise UsageError('no such thing')\n"
+        "sys.exit(cli.run(cli.parser('demo', 'x', 'x'), work, []))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "python -m jobs.demo: error: no such thing\n"
+    heavy = "import sys, synatt.cli; print([m for m in ('ray', 'torch', 'numpy', 'pyarrow') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", heavy], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
