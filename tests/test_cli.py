@@ -158,7 +158,6 @@ def test_help_says_what_the_job_does_and_shows_a_command(
         "python -m jobs.demo",
         "Does a thing.",
         "example:\n  python -m jobs.demo --output x",
-        "default: part1",
     ):
         assert text in shown
 
