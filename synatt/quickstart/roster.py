@@ -24,10 +24,11 @@ ESPEAK_VOICES = {
         "en-us+m1", "en-us+f1", "en-gb-x-rp+m3", "en-gb-scotland+aunty", "en-029+m6", "en-us+grandma", "en-us+max",
         "en-gb-x-rp+linda", "en-us+Alex", "en-us+anika", "en-gb-x-rp+Marco", "en-us+belinda", "en-gb-scotland+ed",
         "en-us-nyc+Gene", "en-us+Annie", "en-029+Hugo", "en-us+john", "en-gb-x-rp+Andrea", "en-us+pablo", "en-us+m8",
+        "en-gb-x-rp+shelby", "en-gb-scotland+miguel", "en-us+norbert",
     ),
     "eval": (
-        "en-us+m4", "en-gb-x-rp+shelby", "en-us-nyc+m7", "en-gb-scotland+m2", "en-us+f4", "en-029+steph",
-        "en-us+Michael", "en-gb-x-rp+miguel", "en-us+ian", "en-us+norbert",
+        "en-us+m4", "en-gb-x-rp+m2", "en-us-nyc+m7", "en-gb-scotland+f4", "en-029+m5", "en-us+steph", "en-us+Michael",
+        "en-gb-x-rp+ian",
     ),
 }  # fmt: skip
 KLATT_VOICES = tuple(f"{accent}+klatt{n}" for n in ("", 2, 3, 4, 5, 6) for accent in ("en-us", "en-gb-x-rp"))

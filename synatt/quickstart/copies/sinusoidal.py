@@ -4,11 +4,11 @@ import numpy as np
 
 from synatt.quickstart.copies import fit
 
-WINDOW, HOP, N_FFT, PEAKS = 512, 128, 1024, 30
+WINDOW, HOP, N_FFT, PEAKS = 512, 128, 1024, 20
 
 
 def copy(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The 30 strongest spectral peaks of each frame (8 ms apart) as sinusoids of measured frequency, level and phase.
+    """The 20 strongest spectral peaks of each frame (8 ms apart) as sinusoids of measured frequency, level and phase.
 
     Frames are overlapped and added; there is no noise part, so breath and fricatives turn into short tones.
     """
