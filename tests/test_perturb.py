@@ -104,7 +104,9 @@ def test_noise_lies_at_the_snr_asked_for(speech: np.ndarray, seed: int, snr_db: 
 
 
 def test_the_limiter_keeps_the_snr(speech: np.ndarray) -> None:
-    loud, quiet = (add_noise(speech * np.float32(gain), 3.0, "white", np.random.default_rng(5)) for gain in (30.0, 0.03))
+    loud, quiet = (
+        add_noise(speech * np.float32(gain), 3.0, "white", np.random.default_rng(5)) for gain in (30.0, 0.03)
+    )
     assert np.isclose(np.abs(loud).max(), PEAK) and np.allclose(loud / PEAK, quiet / np.abs(quiet).max(), atol=1e-5)
 
 
