@@ -1,4 +1,4 @@
-"""The pipeline's driver is killed (SIGKILL) in `prepare`, in a training epoch and in `predict`; the same line goes on."""
+"""The pipeline's driver is killed (SIGKILL) in `prepare`, in a training epoch and in `predict`; a rerun goes on."""
 
 import os
 import re

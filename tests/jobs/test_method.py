@@ -1,4 +1,4 @@
-"""The jobs one after the other on one small Ray, as a user would run them: each test reads what the one before wrote."""
+"""The jobs one after the other on one small Ray, as a user would run them; each test reads what the last one wrote."""
 
 import csv
 import json
