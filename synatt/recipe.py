@@ -118,7 +118,9 @@ class Train(Section):
     decay: float = Field(0.8, gt=0, le=1, description="factor per epoch after the warm-up")
     workers: Positive | Literal["auto"] = Field(8, description="DDP workers; auto: one per GPU, else one")
     accumulate: Positive = Field(1, description="micro-batches per step and worker")
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: on a GPU bfloat16, or float16 where it lacks that")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto: bfloat16 or else float16 on a GPU"
+    )
     channels_last: bool = True
     sync_batchnorm: bool = Field(False, description="batch statistics over all GPUs; the original keeps them per GPU")
     drop_rate: Probability = 0.0
