@@ -21,6 +21,8 @@ os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # Epoch lines differ only in their numbers; Ray would hide all but the first as repeated.
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+# Ray Train takes a report in when it looks after its workers, every 2 s by default: short epochs would wait for that.
+os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 
 
 @contextmanager

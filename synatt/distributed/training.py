@@ -201,14 +201,15 @@ def _worker(config: dict[str, Any]) -> None:
 
 def quieten_ray() -> None:
     """Ray's libraries log every report and checkpoint; in a worker only their warnings are wanted."""
-    for name in ("ray", "ray.train", "ray.tune"):
+    # The root logger among them: Ray Train's own lines do not all come from loggers of its name.
+    for name in ("", "ray", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def say(line: str) -> None:
-    """A line of progress from a worker. Not `print`: Ray Train doubles what is printed."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    """A line of progress from a worker, on standard error like the driver's own; standard output is for results."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 def _write_model(run: Run, config: dict[str, Any]) -> None:
