@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -82,10 +81,8 @@ def test_a_bad_option_exits_with_2(inputs: list[str], tmp_path: Path, options: l
 
 
 def test_help_loads_nothing_heavy() -> None:
-    began = time.perf_counter()
     code = "import sys, jobs.evaluate as j\ntry:\n j.main(['--help'])\nexcept SystemExit:\n print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--labels" in done.stdout
     loaded = done.stdout.splitlines()[-1]
     assert not [name for name in ("numpy", "pandas", "pyarrow", "matplotlib", "ray", "torch") if f"'{name}'" in loaded]
-    assert time.perf_counter() - began < 5

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -83,7 +82,5 @@ def test_help_answers_without_loading_what_reads_tables() -> None:
     code = (
         "import sys; import jobs.prepare; print([m for m in ('pandas', 'pyarrow', 'ray', 'torch') if m in sys.modules])"
     )
-    started = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert time.monotonic() - started < 10
