@@ -1,0 +1,40 @@
+"""Every path the product takes goes through here: a local path or a URI (``s3://``, ``gs://``, ...) over pyarrow.
+
+Paths stay plain strings throughout. What is written is seen whole or not at all, and no message shows a credential.
+"""
+
+from synatt.storage.failures import StorageError
+from synatt.storage.filesystems import filesystem, is_uri, join
+from synatt.storage.listing import exists, info, is_dir, is_file, list_dirs, list_files
+from synatt.storage.reading import open_input, read_bytes, read_json, read_text
+from synatt.storage.redaction import redact, shown
+from synatt.storage.tables import parquet_files, read_table, write_table
+from synatt.storage.writing import delete_dir, delete_file, make_dirs, write_bytes, write_json, write_text
+
+__all__ = [
+    "StorageError",
+    "delete_dir",
+    "delete_file",
+    "exists",
+    "filesystem",
+    "info",
+    "is_dir",
+    "is_file",
+    "is_uri",
+    "join",
+    "list_dirs",
+    "list_files",
+    "make_dirs",
+    "open_input",
+    "parquet_files",
+    "read_bytes",
+    "read_json",
+    "read_table",
+    "read_text",
+    "redact",
+    "shown",
+    "write_bytes",
+    "write_json",
+    "write_table",
+    "write_text",
+]
