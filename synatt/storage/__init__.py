@@ -5,7 +5,7 @@ Paths stay plain strings throughout. What is written is seen whole or not at all
 
 from synatt.storage.failures import StorageError
 from synatt.storage.filesystems import filesystem, is_uri, join
-from synatt.storage.listing import exists, info, is_dir, is_file, list_dirs, list_files
+from synatt.storage.listing import exists, info, is_dir, is_file, iter_files, list_dirs, list_files
 from synatt.storage.reading import open_input, read_bytes, read_json, read_text
 from synatt.storage.redaction import redact, shown
 from synatt.storage.tables import parquet_files, read_table, write_table
@@ -21,6 +21,7 @@ __all__ = [
     "is_dir",
     "is_file",
     "is_uri",
+    "iter_files",
     "join",
     "list_dirs",
     "list_files",

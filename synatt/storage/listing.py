@@ -2,6 +2,10 @@
 
 import logging
 import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -41,43 +45,97 @@ def list_files(folder: str, recursive: bool = True, unnamable: list[str] | None 
     to `unnamable`, or logged when that is not given.
     """
     served, inner = filesystem(folder)
-    odd: list[str] = []
     try:
         if isinstance(served, pafs.LocalFileSystem):
-            rows = _walk(inner, recursive, odd)
-        else:
-            found = served.get_file_info(pafs.FileSelector(inner, recursive=recursive))
-            # Some filesystems spell listed paths with a leading slash, whatever they were asked for.
-            prefix = inner.strip("/") + "/"
-            rows = [(f.path.lstrip("/").removeprefix(prefix), f.size) for f in found if f.type == pafs.FileType.File]
+            names = list(iter_files(folder, recursive, unnamable))
+            return sorted((name, os.stat(os.path.join(inner, name)).st_size) for name in names)
+        found = served.get_file_info(pafs.FileSelector(inner, recursive=recursive))
     except (OSError, pa.ArrowException) as err:
         raise StorageError(f"cannot list {shown(folder)}: {why(err)}") from None
-    if unnamable is not None:
-        unnamable.extend(odd)
-    elif odd:
-        log.warning("%s: %d file names are not UTF-8 and are left out, first %s", shown(folder), len(odd), odd[0])
+    # Some filesystems spell listed paths with a leading slash, whatever they were asked for.
+    prefix = inner.strip("/") + "/"
+    rows = [(f.path.lstrip("/").removeprefix(prefix), f.size) for f in found if f.type == pafs.FileType.File]
     return sorted((p, s) for p, s in rows if not any(part.startswith(".") for part in p.split("/")))
 
 
-def _walk(root: str, recursive: bool, odd: list[str]) -> list[tuple[str, int]]:
+def iter_files(folder: str, recursive: bool = True, unnamable: list[str] | None = None) -> Iterator[str]:
+    """Path relative to `folder` of every file that `list_files` has, as they are found: the files of a folder sorted,
+    then its sub-folders in turn.
+
+    Never the whole listing is held, only that of single folders: memory is bounded by the largest ones. Some
+    are asked for ahead of their turn, or a bucket of many small folders would be listed one request at a time.
+    """
+    served, inner = filesystem(folder)
+    local = isinstance(served, pafs.LocalFileSystem)
+    scan: _Scan = partial(_scan_local, inner) if local else partial(_scan_bucket, served, inner)
+    first_odd, odd = "", 0
+    with ThreadPoolExecutor(LISTED_AHEAD) as pool:
+        pending = [_Place("", (os.path.realpath(inner),))]
+        ahead: dict[_Place, Future[_Found]] = {}
+        while pending:
+            ahead.update({p: pool.submit(scan, p) for p in pending[-LISTED_AHEAD:] if p not in ahead})
+            try:
+                found = ahead.pop(pending.pop()).result()
+            except (OSError, pa.ArrowException) as err:
+                raise StorageError(f"cannot list {shown(folder)}: {why(err)}") from None
+            yield from found.files
+            if unnamable is not None:
+                unnamable.extend(found.odd)
+            first_odd, odd = first_odd or next(iter(found.odd), ""), odd + len(found.odd)
+            if recursive:
+                pending.extend(reversed(found.folders))
+    if odd and unnamable is None:
+        log.warning("%s: %d file names are not UTF-8 and are left out, first %s", shown(folder), odd, first_odd)
+
+
+LISTED_AHEAD = 8
+
+
+class _Place(NamedTuple):
+    """A folder to list: its path below the root, and for a local one the real paths of itself and all above it."""
+
+    below: str
+    above: tuple[str, ...]
+
+    def name(self, child: str) -> str:
+        return f"{self.below}/{child}" if self.below else child
+
+
+class _Found(NamedTuple):
+    files: list[str]
+    folders: list[_Place]
+    odd: list[str]
+
+
+_Scan = Callable[[_Place], _Found]
+
+
+def _scan_bucket(served: pafs.FileSystem, root: str, place: _Place) -> _Found:
+    entries = served.get_file_info(pafs.FileSelector(f"{root}/{place.below}" if place.below else root))
+    seen = sorted((e.base_name, e.type) for e in entries if not e.base_name.startswith("."))
+    files = [place.name(name) for name, kind in seen if kind == pafs.FileType.File]
+    folders = [_Place(place.name(name), ()) for name, kind in seen if kind == pafs.FileType.Directory]
+    return _Found(files, folders, [])
+
+
+def _scan_local(root: str, place: _Place) -> _Found:
     # pyarrow's own listing fails as a whole on one name that is not UTF-8.
-    rows: list[tuple[str, int]] = []
-    pending: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(root),))]
-    while pending:
-        below, above = pending.pop()
-        with os.scandir(os.path.join(root, below)) as entries:
-            for entry in entries:
-                name = f"{below}/{entry.name}" if below else entry.name
-                if not name.isascii() and (escaped := os.fsencode(name).decode("utf-8", "backslashreplace")) != name:
-                    odd.append(escaped)
-                elif entry.is_file():
-                    rows.append((name, entry.stat().st_size))
-                elif recursive and entry.is_dir() and not entry.name.startswith("."):
-                    # A link to one of the folders it lies in would never end.
-                    real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
-                    if real not in above:
-                        pending.append((name, (*above, real)))
-    return rows
+    files, folders, odd = [], [], []
+    with os.scandir(os.path.join(root, place.below)) as entries:
+        for entry in entries:
+            name = place.name(entry.name)
+            if not name.isascii() and (escaped := os.fsencode(name).decode("utf-8", "backslashreplace")) != name:
+                odd.append(escaped)
+            elif entry.name.startswith("."):
+                continue
+            elif entry.is_file():
+                files.append(name)
+            elif entry.is_dir():
+                # A link to one of the folders it lies in would never end.
+                real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(place.above[-1], entry.name)
+                if real not in place.above:
+                    folders.append(_Place(name, (*place.above, real)))
+    return _Found(sorted(files), sorted(folders), odd)
 
 
 def list_dirs(folder: str) -> list[str]:

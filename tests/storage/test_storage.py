@@ -148,6 +148,48 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     assert storage.list_files(str(tmp_path)) == [("a/x", 1)]
 
 
+def test_a_walk_gives_what_a_listing_gives_folder_by_folder(tmp_path: Path) -> None:
+    for name in ("b", "a/c", "a/.h", ".hidden/x", "Z", "a/b/y", "a/B/x", "c/d/e/f"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text("x")
+    walk = ["Z", "b", "a/c", "a/B/x", "a/b/y", "c/d/e/f"]
+    assert list(storage.iter_files(str(tmp_path))) == walk
+    assert [name for name, _ in storage.list_files(str(tmp_path))] == sorted(walk)
+    assert list(storage.iter_files(str(tmp_path), recursive=False)) == ["Z", "b"]
+
+
+def test_a_bucket_is_walked_like_a_folder() -> None:
+    for name in ("b", "a/c", "a/.h", ".hidden/x", "Z", "a/b/y", "a/B/x", "c/d/e/f"):
+        storage.write_text(f"memory://walk/in/{name}", "x")
+    walk = ["Z", "b", "a/c", "a/B/x", "a/b/y", "c/d/e/f"]
+    assert list(storage.iter_files("memory://walk/in")) == walk
+    assert [name for name, _ in storage.list_files("memory://walk/in/")] == sorted(walk)
+    assert list(storage.iter_files("memory://walk")) == [f"in/{name}" for name in walk]
+    assert "cannot list memory://walk/none" in refused(list, storage.iter_files("memory://walk/none"))
+
+
+def test_a_walk_does_not_wait_for_the_whole_listing(tmp_path: Path) -> None:
+    for i in range(30):
+        (tmp_path / f"d{i:02d}" / "deep").mkdir(parents=True)
+        (tmp_path / f"d{i:02d}" / "x").write_text("x")
+    walk = storage.iter_files(str(tmp_path))
+    assert next(walk) == "d00/x"
+    # What comes to be in a folder whose turn is far off is still found.
+    (tmp_path / "d29" / "y").write_text("x")
+    assert list(walk)[-2:] == ["d29/x", "d29/y"]
+
+
+def test_a_folder_that_goes_away_during_a_walk_is_one_line(tmp_path: Path) -> None:
+    for name in [f"d{i:02d}" for i in range(30)]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text("x")
+    walk = storage.iter_files(str(tmp_path))
+    next(walk)
+    (tmp_path / "d29" / "x").unlink()
+    (tmp_path / "d29").rmdir()
+    assert "cannot list" in refused(list, walk)
+
+
 def test_what_cannot_be_read_or_listed_is_one_line(tmp_path: Path) -> None:
     gone = str(tmp_path / "none")
     assert refused(storage.read_bytes, gone) == f"no such file: {gone}"
