@@ -1,6 +1,7 @@
 """How a path stands in logs, tables and errors: without the credentials that a URI may carry."""
 
 import re
+from collections.abc import Callable
 from urllib.parse import unquote
 
 _HIDDEN = "..."
@@ -10,13 +11,14 @@ _HIDDEN = "..."
 _SECRET_NAME = re.compile(
     r"signature|credential|token|secret|passw|access_?key|key_?id|googleaccessid|^(?:sig|pass|pwd|auth\w*)$|key$", re.I
 )
-_START = r"(?:[A-Za-z][A-Za-z0-9+.-]*:)"
-# A scheme with two slashes, or with the one that a file system's path normalisation leaves of them.
-_URI = re.compile(rf"({_START}//?)(?!/)(.*)", re.S)
-# fsspec chains URIs: 'simplecache::s3://bucket/key'.
-_LINK = re.compile(rf"::(?={_START}//)")
-_URI_IN_TEXT = re.compile(rf"{_START}//?(?!/)[^\s'\"<>`]+")
-_PLAIN_HOST = re.compile(r"(?:\[[^\]]*\]|[^:@]*)(?::\d*)?")
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*:"
+# With two slashes, or with the one that a file system's path normalisation leaves of them; fsspec chains URIs:
+# 'simplecache::s3://bucket/key'.
+_URI = re.compile(rf"(?:\w+::)*{_SCHEME}//?(?!/)")
+_INNER_URI = re.compile(rf"{_SCHEME}//(?!/)")
+_URI_IN_TEXT = re.compile(rf"{_SCHEME}//?(?!/)[^\s'\"<>`]+")
+# The last group: an endpoint in a query ends at the next parameter.
+_PLAIN_HOST = re.compile(r"(?:\[[^\]]*\]|[^:@&]*)(?::\d*)?(?:&[^@]*)?")
 _NAME = re.compile(r"(?:^|[;?#])([^=;?#]+)=(?=.)", re.S)
 # In a sentence a name needs no '?' or '&' before it: 'Credential=..., Signature=...' of an Authorization header.
 _NAMED_IN_TEXT = re.compile(r"([\w%.-]+)=([^\s&'\"<>`,;]+)")
@@ -28,29 +30,37 @@ def shown(path: str) -> str:
     User info before a host or bucket is removed, and the values of query parameters that sign or unlock become
     '...'. What is not a URI is a local file, whose name may hold anything.
     """
-    while (bare := "::".join(_bare(link) for link in _LINK.split(path))) != path:
-        path = bare
-    return path
+    return _settled(_without_secrets, path)
 
 
 def redact(text: str) -> str:
     """A sentence that may quote URIs or request headers, with their secrets taken out as `shown` does."""
-    text = _URI_IN_TEXT.sub(lambda found: shown(found[0]), text)
-    return _NAMED_IN_TEXT.sub(_hidden_in_text, text)
+    return _settled(_without_quoted_secrets, text)
 
 
-def _bare(path: str) -> str:
-    uri = _URI.fullmatch(path)
-    if not uri:
+def _settled(change: Callable[[str], str], text: str) -> str:
+    while (changed := change(text)) != text:
+        text = changed
+    return text
+
+
+def _without_secrets(path: str) -> str:
+    start = _URI.match(path)
+    while start:
+        path = path[: start.end()] + _without_user(path[start.end() :], surely=start[0].endswith("//"))
+        start = _INNER_URI.search(path, start.end())
+    if not _URI.match(path):
         return path
-    scheme, rest = uri.groups()
-    rest = _without_user(rest, surely=scheme.endswith("//"))
-    before, mark, query = rest.partition("?")
-    return scheme + before + mark + "&".join(_without_secret(pair) for pair in query.split("&"))
+    before, mark, query = path.partition("?")
+    return before + mark + "&".join(_without_secret(pair) for pair in query.split("&"))
+
+
+def _without_quoted_secrets(text: str) -> str:
+    return _NAMED_IN_TEXT.sub(_hidden_in_text, _URI_IN_TEXT.sub(lambda found: shown(found[0]), text))
 
 
 def _without_user(rest: str, surely: bool) -> str:
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    authority = re.split(r"[/?#]|::", rest, maxsplit=1)[0]
     if _PLAIN_HOST.fullmatch(authority) or (not surely and ":" not in authority):
         return rest
     if "@" in authority:
@@ -64,10 +74,7 @@ def _without_secret(pair: str) -> str:
         if _SECRET_NAME.search(unquote(found[1])):
             return pair[: found.end()] + _HIDDEN
     name, mark, value = pair.partition("=")
-    inner = shown(value)
-    if inner == value and shown(unquote(value)) != unquote(value):
-        inner = _HIDDEN
-    return name + mark + inner
+    return name + mark + (value if shown(unquote(value)) == unquote(value) else _HIDDEN)
 
 
 def _hidden_in_text(found: re.Match[str]) -> str:

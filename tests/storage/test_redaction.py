@@ -22,6 +22,7 @@ KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
         ("https://token@host/x", "https://host/x"),
         ("https://u:p@[::1]:80/x", "https://[::1]:80/x"),
         (f"simplecache::s3://{KEY}:s@bucket/a", "simplecache::s3://bucket/a"),
+        (f"https://archive.org/https://u:{SECRET}@host/a", "https://archive.org/https://host/a"),
         (f"zip://a.wav::s3://{KEY}:s@bucket/z.zip", "zip://a.wav::s3://bucket/z.zip"),
         (
             "https://b.s3.amazonaws.com/x.wav?X-Amz-Algorithm=AWS4&X-Amz-Credential=A%2F1&X-Amz-Date=2&X-Amz-Signature=ff",
