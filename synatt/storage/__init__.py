@@ -3,16 +3,21 @@
 Paths stay plain strings throughout. What is written is seen whole or not at all, and no message shows a credential.
 """
 
-from synatt.storage.failures import StorageError
-from synatt.storage.filesystems import filesystem, is_uri, join
+from synatt.storage.failures import Kind, Reason, StorageError, why
+from synatt.storage.filesystems import absolute, filesystem, is_uri, join
 from synatt.storage.listing import exists, info, is_dir, is_file, iter_files, list_dirs, list_files
+from synatt.storage.moving import delete_dir, delete_file, make_dirs, move, move_dir
+from synatt.storage.patience import set_patience
 from synatt.storage.reading import open_input, read_bytes, read_json, read_text
 from synatt.storage.redaction import redact, shown
 from synatt.storage.tables import parquet_files, read_table, write_table
-from synatt.storage.writing import delete_dir, delete_file, make_dirs, write_bytes, write_json, write_text
+from synatt.storage.writing import open_output, write_bytes, write_json, write_text
 
 __all__ = [
+    "Kind",
+    "Reason",
     "StorageError",
+    "absolute",
     "delete_dir",
     "delete_file",
     "exists",
@@ -26,14 +31,19 @@ __all__ = [
     "list_dirs",
     "list_files",
     "make_dirs",
+    "move",
+    "move_dir",
     "open_input",
+    "open_output",
     "parquet_files",
     "read_bytes",
     "read_json",
     "read_table",
     "read_text",
     "redact",
+    "set_patience",
     "shown",
+    "why",
     "write_bytes",
     "write_json",
     "write_table",

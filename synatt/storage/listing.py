@@ -2,16 +2,13 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import NamedTuple
 
-import pyarrow as pa
 import pyarrow.fs as pafs
 
-from synatt.storage.failures import StorageError, why
-from synatt.storage.filesystems import filesystem
+from synatt.storage.filesystems import ask, filesystem, has_only_objects, is_local, join
 from synatt.storage.redaction import shown
 
 log = logging.getLogger("synatt")
@@ -19,11 +16,7 @@ log = logging.getLogger("synatt")
 
 def info(path: str) -> pafs.FileInfo:
     """What is at `path`: type, size, time; type ``NotFound`` when nothing is."""
-    served, inner = filesystem(path)
-    try:
-        return served.get_file_info(inner)
-    except (OSError, pa.ArrowException) as err:
-        raise StorageError(f"cannot reach {shown(path)}: {why(err)}") from None
+    return ask("reach", path, lambda served, inner: served.get_file_info(inner))
 
 
 def is_file(path: str) -> bool:
@@ -44,14 +37,11 @@ def list_files(folder: str, recursive: bool = True, unnamable: list[str] | None 
     A local file whose name is not UTF-8 has no place in any table: it is left out, and its escaped name is appended
     to `unnamable`, or logged when that is not given.
     """
-    served, inner = filesystem(folder)
-    try:
-        if isinstance(served, pafs.LocalFileSystem):
-            names = list(iter_files(folder, recursive, unnamable))
-            return sorted((name, os.stat(os.path.join(inner, name)).st_size) for name in names)
-        found = served.get_file_info(pafs.FileSelector(inner, recursive=recursive))
-    except (OSError, pa.ArrowException) as err:
-        raise StorageError(f"cannot list {shown(folder)}: {why(err)}") from None
+    inner = filesystem(folder)[1]
+    if is_local(folder):
+        names = list(iter_files(folder, recursive, unnamable))
+        return sorted((name, os.stat(os.path.join(inner, name)).st_size) for name in names)
+    found = ask("list", folder, lambda served, inner: _listed(served, inner, recursive))
     # Some filesystems spell listed paths with a leading slash, whatever they were asked for.
     prefix = inner.strip("/") + "/"
     rows = [(f.path.lstrip("/").removeprefix(prefix), f.size) for f in found if f.type == pafs.FileType.File]
@@ -65,19 +55,20 @@ def iter_files(folder: str, recursive: bool = True, unnamable: list[str] | None 
     Never the whole listing is held, only that of single folders: memory is bounded by the largest ones. Some
     are asked for ahead of their turn, or a bucket of many small folders would be listed one request at a time.
     """
-    served, inner = filesystem(folder)
-    local = isinstance(served, pafs.LocalFileSystem)
-    scan: _Scan = partial(_scan_local, inner) if local else partial(_scan_bucket, served, inner)
+
+    scan_one = _scan_local if is_local(folder) else _scan_bucket
+
+    def scan(place: _Place) -> _Found:
+        path = join(folder, place.below) if place.below else folder
+        return ask("list", path, lambda served, inner: scan_one(served, inner, place))
+
     first_odd, odd = "", 0
     with ThreadPoolExecutor(LISTED_AHEAD) as pool:
-        pending = [_Place("", (os.path.realpath(inner),))]
+        pending = [_Place("", (os.path.realpath(filesystem(folder)[1]),))]
         ahead: dict[_Place, Future[_Found]] = {}
         while pending:
             ahead.update({p: pool.submit(scan, p) for p in pending[-LISTED_AHEAD:] if p not in ahead})
-            try:
-                found = ahead.pop(pending.pop()).result()
-            except (OSError, pa.ArrowException) as err:
-                raise StorageError(f"cannot list {shown(folder)}: {why(err)}") from None
+            found = ahead.pop(pending.pop()).result()
             yield from found.files
             if unnamable is not None:
                 unnamable.extend(found.odd)
@@ -107,21 +98,24 @@ class _Found(NamedTuple):
     odd: list[str]
 
 
-_Scan = Callable[[_Place], _Found]
+def _listed(served: pafs.FileSystem, folder: str, recursive: bool) -> list[pafs.FileInfo]:
+    # On an object store every folder is there: those that hold nothing yet, too.
+    selector = pafs.FileSelector(folder, recursive=recursive, allow_not_found=has_only_objects(served))
+    return served.get_file_info(selector)
 
 
-def _scan_bucket(served: pafs.FileSystem, root: str, place: _Place) -> _Found:
-    entries = served.get_file_info(pafs.FileSelector(f"{root}/{place.below}" if place.below else root))
+def _scan_bucket(served: pafs.FileSystem, folder: str, place: _Place) -> _Found:
+    entries = _listed(served, folder, recursive=False)
     seen = sorted((e.base_name, e.type) for e in entries if not e.base_name.startswith("."))
     files = [place.name(name) for name, kind in seen if kind == pafs.FileType.File]
     folders = [_Place(place.name(name), ()) for name, kind in seen if kind == pafs.FileType.Directory]
     return _Found(files, folders, [])
 
 
-def _scan_local(root: str, place: _Place) -> _Found:
+def _scan_local(_: pafs.FileSystem, folder: str, place: _Place) -> _Found:
     # pyarrow's own listing fails as a whole on one name that is not UTF-8.
     files, folders, odd = [], [], []
-    with os.scandir(os.path.join(root, place.below)) as entries:
+    with os.scandir(folder) as entries:
         for entry in entries:
             name = place.name(entry.name)
             if not name.isascii() and (escaped := os.fsencode(name).decode("utf-8", "backslashreplace")) != name:
@@ -140,9 +134,5 @@ def _scan_local(root: str, place: _Place) -> _Found:
 
 def list_dirs(folder: str) -> list[str]:
     """Sorted names of the folders directly below `folder`."""
-    served, inner = filesystem(folder)
-    try:
-        found = served.get_file_info(pafs.FileSelector(inner))
-    except (OSError, pa.ArrowException) as err:
-        raise StorageError(f"cannot list {shown(folder)}: {why(err)}") from None
+    found = ask("list", folder, lambda served, inner: _listed(served, inner, recursive=False))
     return sorted(f.base_name for f in found if f.type == pafs.FileType.Directory)

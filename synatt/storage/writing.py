@@ -1,58 +1,84 @@
-"""Files to write, whole or not at all; folders to make and delete."""
+"""Files to write, whole or not at all."""
 
 import json
 import os
+import tempfile
 import uuid
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
-import pyarrow as pa
 import pyarrow.fs as pafs
 
 from synatt.storage.failures import StorageError, why
-from synatt.storage.filesystems import filesystem
+from synatt.storage.filesystems import ask, failed, filesystem, is_local
 from synatt.storage.redaction import shown
 
 
-def make_dirs(folder: str) -> None:
-    served, inner = filesystem(folder)
+@contextmanager
+def open_output(path: str) -> Iterator[BinaryIO]:
+    """A binary file to write to, which others see at `path` once the block ends, whole; after an exception, never.
+
+    A local file is written beside its place and renamed. What goes to remote storage is gathered in the folder for
+    temporary files (``TMPDIR``) and sent at the end: an upload is nothing that could be taken back, as closing it
+    publishes what has been sent so far, and after an outage it has to start again.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    if is_local(path):
+        with _beside(path) as file:
+            yield file
+        return
+    with _gathered(path) as file:
+        yield file
+        file.flush()
+        ask("write", path, lambda served, inner: _send(file.name, os.path.getsize(file.name), served, inner))
+
+
+@contextmanager
+def _beside(path: str) -> Iterator[BinaryIO]:
+    target = filesystem(path)[1]
+    folder, name = os.path.split(target)
+    # Hidden, so that no listing has it, should the process be killed.
+    unfinished = os.path.join(folder, f".{name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        served.create_dir(inner, recursive=True)
-    except (OSError, pa.ArrowException) as err:
-        raise StorageError(f"cannot create {shown(folder)}: {why(err)}") from None
+        os.makedirs(folder, exist_ok=True)
+        with open(unfinished, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, target)
+    except OSError as err:
+        raise failed("write", path, err) from None
+    finally:
+        if os.path.exists(unfinished):
+            os.unlink(unfinished)
 
 
-def delete_dir(folder: str) -> None:
-    """Delete `folder` and all below it; nothing happens when it is not there."""
-    served, inner = filesystem(folder)
-    if served.get_file_info(inner).type == pafs.FileType.Directory:
-        served.delete_dir(inner)
+@contextmanager
+def _gathered(path: str) -> Iterator[Any]:
+    try:
+        with tempfile.NamedTemporaryFile(prefix="synatt-") as file:
+            yield file
+    except OSError as err:
+        raise StorageError(
+            f"cannot write {shown(path)}: {why(err)} (gathering it in {tempfile.gettempdir()})"
+        ) from None
 
 
-def delete_file(path: str) -> None:
-    served, inner = filesystem(path)
-    if served.get_file_info(inner).type == pafs.FileType.File:
-        served.delete_file(inner)
+def _send(file: str, size: int, served: pafs.FileSystem, inner: str) -> None:
+    # One call, in which no Python exception can end the upload early.
+    pafs.copy_files(file, inner, source_filesystem=pafs.LocalFileSystem(), destination_filesystem=served)
+    arrived = served.get_file_info(inner).size
+    if arrived != size:
+        raise ConnectionError(f"the answer was cut: {arrived} of {size} bytes have arrived")
 
 
 def write_bytes(path: str, data: bytes) -> None:
-    """Write `data` so that a reader sees the whole file or none of it.
-
-    An object store publishes a key only once its upload is complete; elsewhere a temporary name is renamed.
-    """
-    served, inner = filesystem(path)
-    local = isinstance(served, pafs.LocalFileSystem)
-    target = f"{inner}.{uuid.uuid4().hex[:8]}.tmp" if local else inner
-    try:
-        if local:
-            os.makedirs(os.path.dirname(inner), exist_ok=True)
-        with served.open_output_stream(target) as out:
-            out.write(data)
-        if local:
-            os.replace(target, inner)
-    except (OSError, pa.ArrowException) as err:
-        if local and os.path.exists(target):
-            os.unlink(target)
-        raise StorageError(f"cannot write {shown(path)}: {why(err)}") from None
+    """Write `data` so that a reader sees the whole file or none of it."""
+    with open_output(path) as file:
+        file.write(data)
 
 
 def write_text(path: str, text: str) -> None:

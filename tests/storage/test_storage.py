@@ -165,7 +165,7 @@ def test_a_bucket_is_walked_like_a_folder() -> None:
     assert list(storage.iter_files("memory://walk/in")) == walk
     assert [name for name, _ in storage.list_files("memory://walk/in/")] == sorted(walk)
     assert list(storage.iter_files("memory://walk")) == [f"in/{name}" for name in walk]
-    assert "cannot list memory://walk/none" in refused(list, storage.iter_files("memory://walk/none"))
+    assert "no such folder: memory://walk/none" in refused(list, storage.iter_files("memory://walk/none"))
 
 
 def test_a_walk_does_not_wait_for_the_whole_listing(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_folder_that_goes_away_during_a_walk_is_one_line(tmp_path: Path) -> No
     next(walk)
     (tmp_path / "d29" / "x").unlink()
     (tmp_path / "d29").rmdir()
-    assert "cannot list" in refused(list, walk)
+    assert refused(list, walk) == f"no such folder: {tmp_path}/d29"
 
 
 def test_what_cannot_be_read_or_listed_is_one_line(tmp_path: Path) -> None:
