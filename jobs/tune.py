@@ -20,34 +20,17 @@ def parser() -> argparse.ArgumentParser:
         "python -m jobs.tune --input quickstart/corpus --recipe quickstart --output runs/folds \\\n"
         "    --set tune.max_epochs=2 --set tune.folds=2",
     )
-    cli.add_input(p, "manifest with labels")
-    cli.add_recipe(p)
-    cli.add_output(p)
-    p.add_argument(
-        "--soft",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="tune the semi-supervised stage with these soft labels",
-    )
-    p.add_argument("--backbone", action="append", default=[], metavar="NAME", help="tune only this one; repeatable")
-    p.add_argument("--clips", metavar="DIR_OR_URI", help="keep decoded audio here (default: OUTPUT/_clips)")
-    cli.add_address(p)
+    cli.add_fitting(p, "tune")
     return p
 
 
 def work(args: argparse.Namespace) -> str:
-    from synatt import manifest
-    from synatt.fitting import FitSettings
-    from synatt.inputs import read_inputs
-    from synatt.recipe import load_recipe
+    from synatt.fitting import FitSettings, read_task
     from synatt.tuning import tune
 
-    recipe = load_recipe(args.recipe, args.set)
-    rows = read_inputs(args.input, recipe.classes)
-    soft = manifest.concat([manifest.read(path) for path in args.soft]) if args.soft else None
+    task = read_task(args.input, args.recipe, args.set, args.soft)
     settings = FitSettings(tuple(args.backbone), clips=args.clips, address=args.address)
-    return tune(rows, recipe, args.output, 1 if soft is not None else 0, soft, settings)
+    return tune(task.rows, task.recipe, args.output, task.stage, task.soft, settings)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -68,6 +68,23 @@ def add_set(p: argparse.ArgumentParser) -> None:
     )
 
 
+def add_fitting(p: argparse.ArgumentParser, verb: str) -> None:
+    """What the jobs that fit backbones to labelled rows share: rows, recipe, soft labels, backbones, decoded audio."""
+    add_input(p, "manifest with labels")
+    add_recipe(p)
+    add_output(p)
+    p.add_argument(
+        "--soft",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help=f"{verb} the semi-supervised stage, with these soft labels of the pseudo job; repeatable",
+    )
+    p.add_argument("--backbone", action="append", default=[], metavar="NAME", help=f"{verb} only this one; repeatable")
+    p.add_argument("--clips", metavar="DIR_OR_URI", help="keep decoded audio here (default: OUTPUT/_clips)")
+    add_address(p)
+
+
 def add_models(p: argparse.ArgumentParser, required: bool = True) -> None:
     p.add_argument(
         "--models",

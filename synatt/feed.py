@@ -87,11 +87,6 @@ def step_rows(
             yield step, micro, micro == micros - 1, mine[micro * batch : (micro + 1) * batch], len(rows)
 
 
-def steps_per_epoch(rows: int, batch: int, accumulate: int, world: int) -> int:
-    """Optimiser steps of one epoch."""
-    return -(-rows // (batch * accumulate * world))
-
-
 def train_batches(
     examples: Examples, store: ClipStore, recipe: Recipe, epoch: int, batch: int, accumulate: int, place: Place
 ) -> Iterator[Batch]:

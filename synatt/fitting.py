@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 from synatt import manifest, storage
 from synatt.errors import UsageError, WorkError
 from synatt.feed import Examples
+from synatt.inputs import read_inputs
 from synatt.manifest import Manifest
 from synatt.model import METRICS_FILE
-from synatt.recipe import Backbone, Recipe
+from synatt.recipe import Backbone, Recipe, load_recipe
 
 log = logging.getLogger("synatt")
 
@@ -40,6 +41,31 @@ class FitSettings:
     temperatures: dict[str, float] = field(default_factory=dict)
     clips: str | None = None
     address: str | None = None
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """What is to be fitted: labelled rows, a recipe, and the soft-labelled rows of the semi-supervised stage."""
+
+    rows: Manifest
+    recipe: Recipe
+    soft: Manifest | None
+
+    @property
+    def stage(self) -> int:
+        """0 supervised, 1 semi-supervised."""
+        return 0 if self.soft is None else 1
+
+
+def read_task(inputs: list[str], recipe: str, overrides: list[str], soft: list[str]) -> FitTask:
+    """The task that paths, a recipe's name and `key=value` overrides stand for; soft labels make it the second stage.
+
+    Raises:
+        UsageError: one of them cannot be read or used.
+    """
+    loaded = load_recipe(recipe, overrides)
+    labels = manifest.concat([manifest.read(path) for path in soft]) if soft else None
+    return FitTask(read_inputs(inputs, loaded.classes), loaded, labels)
 
 
 def with_classes(recipe: Recipe, rows: Manifest) -> Recipe:

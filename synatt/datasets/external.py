@@ -5,8 +5,17 @@ from collections.abc import Sequence
 import pandas as pd
 
 from synatt.datasets import tables
-from synatt.datasets.common import PROBLEM_COLUMNS, attach_files, drop_duplicates, join_frames, make_rows
+from synatt.datasets.common import (
+    PROBLEM_COLUMNS,
+    Found,
+    attach_files,
+    draw_share,
+    drop_duplicates,
+    join_frames,
+    make_rows,
+)
 from synatt.datasets.listing import Folder, below_wavs, without_suffix
+from synatt.datasets.options import Options
 from synatt.recipe import UNKNOWN
 
 METADATA = "metadata.csv"
@@ -43,6 +52,21 @@ def unknown_rows(
     )
     rows, repeated = drop_duplicates(rows)
     return rows, join_frames([problems, repeated], PROBLEM_COLUMNS)
+
+
+def read_speakers(folder: Folder, options: Options, source: str, columns: Sequence[str], share: float) -> Found:
+    """A set of many speakers: a share of each one's tracks is used, and folds are grouped by speaker.
+
+    Args:
+        columns: names of the columns that hold the file and the speaker; speakers become ``<source>-<id>``.
+        share: fraction used where the options name none for this source.
+    """
+    file, speaker_id = columns
+    table = tables.read_csv(metadata_path(folder), columns)
+    speaker = prefixed(source, table[speaker_id])
+    rows, problems = unknown_rows(table, table[file], folder, source, speaker=speaker, group=speaker)
+    used = draw_share(rows, options.shares.get(source, share), ["speaker"], options.seed)
+    return Found(used, problems, None, "grouped", (folder.root,))
 
 
 def prefixed(source: str, ids: pd.Series) -> pd.Series:

@@ -5,10 +5,10 @@ Of each speaker 13.6 % of the tracks are used, and only part 1 trains on them (t
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from synatt.datasets import tables
-from synatt.datasets.common import Found, draw_share
-from synatt.datasets.external import has, metadata_path, prefixed, unknown_rows
+from synatt.datasets.common import Found
+from synatt.datasets.external import has, read_speakers
 from synatt.datasets.listing import Folder
 from synatt.datasets.options import Options
 
@@ -25,8 +25,5 @@ def recognises(columns: Sequence[str]) -> bool:
 
 def read(folder: Folder, options: Options) -> Found:
     """The tracks used of the LibriSpeech set in `folder`, speakers as `librispeech-<id>`."""
-    table = tables.read_csv(metadata_path(folder), COLUMNS)
-    speaker = prefixed(SOURCE, table["speaker_id"])
-    rows, problems = unknown_rows(table, table["filename"], folder, SOURCE, speaker=speaker, group=speaker)
-    used = draw_share(rows, options.shares.get(SOURCE, SHARE), ["speaker"], options.seed)
-    return Found(used.assign(part=PART), problems, None, "grouped", (folder.root,))
+    found = read_speakers(folder, options, SOURCE, COLUMNS, SHARE)
+    return replace(found, rows=found.rows.assign(part=PART))

@@ -6,9 +6,8 @@ stand with or without `.wav`, bare or below `wavs/`.
 
 from collections.abc import Sequence
 
-from synatt.datasets import tables
-from synatt.datasets.common import Found, draw_share
-from synatt.datasets.external import has, metadata_path, prefixed, unknown_rows
+from synatt.datasets.common import Found
+from synatt.datasets.external import has, read_speakers
 from synatt.datasets.listing import Folder
 from synatt.datasets.options import Options
 
@@ -24,8 +23,4 @@ def recognises(columns: Sequence[str]) -> bool:
 
 def read(folder: Folder, options: Options) -> Found:
     """The tracks used of the VCTK set in `folder`, speakers as `vctk-<id>`."""
-    table = tables.read_csv(metadata_path(folder), COLUMNS)
-    speaker = prefixed(SOURCE, table["speaker_id"])
-    rows, problems = unknown_rows(table, table["file_name"], folder, SOURCE, speaker=speaker, group=speaker)
-    used = draw_share(rows, options.shares.get(SOURCE, SHARE), ["speaker"], options.seed)
-    return Found(used, problems, None, "grouped", (folder.root,))
+    return read_speakers(folder, options, SOURCE, COLUMNS, SHARE)
