@@ -115,19 +115,19 @@ def _headers(path: str) -> Iterator[tarfile.TarInfo | Exception]:
     """The header of every member; ends in the exception that a damaged one raises."""
     with storage.open_input(path) as opened:
         file: Any = opened
-        buffer_bytes = BUCKET_READ_BYTES if storage.is_uri(path) else LOCAL_READ_BYTES
-        headers = _walk(_Headers(ByteRange(file, 0, file.size()), buffer_bytes), path)
-        while True:
+        whole = ByteRange(file, 0, file.size())
+        headers = _walk(_Headers(whole, BUCKET_READ_BYTES if storage.is_uri(path) else LOCAL_READ_BYTES), path)
+        header: tarfile.TarInfo | Exception | None = None
+        while not isinstance(header, Exception):
             try:
                 header = next(headers, None)
             except UsageError:
                 raise
-            except OSError as err:
-                raise StorageError(f"cannot read {storage.shown(path)}: {why(err)}") from None
             except Exception as err:
                 # Over what is no header tarfile stumbles in many ways, with its own errors and with Python's.
-                yield err
-                return
+                header = err
+            if whole.failure:
+                raise StorageError(f"cannot read {storage.shown(path)}: {why(whole.failure)}")
             if header is None:
                 return
             yield header
