@@ -46,9 +46,9 @@ class Attribution:
         return pa.concat_tables(tables or [predictions.schema(self.classes).empty_table()]).to_pandas()
 
     def _rows(self, tracks: list[str], sources: "list[str | np.ndarray]") -> pa.Table:
-        outcomes, staged = stage(tracks, sources, self._ensemble.plan)
-        probs_BC = self._ensemble.score(staged).mean(axis=0)
-        return predictions.table(outcomes, probs_BC, self.classes, self._ensemble.plan.run)
+        units = stage(tracks, sources, self._ensemble.plan)
+        probs_BC = self._ensemble.score(units.logmels).mean_BC
+        return predictions.table(units.outcomes, probs_BC, self.classes, self._ensemble.plan.run)
 
 
 def load(model_folders: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]") -> Attribution:

@@ -45,6 +45,7 @@ class EnsemblePlan:
         read_s: seconds of a recording that are decoded.
         run: id of the ensemble: digest of all members.
         weight_bytes: size of all weight files.
+        head_units: length of each member's embedding.
     """
 
     folders: tuple[str, ...]
@@ -55,6 +56,7 @@ class EnsemblePlan:
     read_s: float
     run: str
     weight_bytes: int
+    head_units: tuple[int, ...]
 
 
 def plan(paths: Sequence[str]) -> EnsemblePlan:
@@ -82,6 +84,7 @@ def plan(paths: Sequence[str]) -> EnsemblePlan:
         read_s.pop(),
         run,
         sum(storage.info(storage.join(f, WEIGHTS_FILE)).size for f in folders),
+        tuple(r.head_units for r in recipes),
     )
 
 
@@ -115,26 +118,43 @@ class Ensemble:
             model.net.to(self.device).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def score(self, staged: dict[str, np.ndarray], batch: int | None = None) -> np.ndarray:
-        """Class probabilities of staged clips.
+    def score(self, staged: dict[str, np.ndarray], batch: int | None = None) -> "Scores":
+        """Class probabilities and embeddings of staged clips.
 
         Args:
             staged: for each view key, float32 ``[B, K, M, T]``.
             batch: log-mels per forward pass; the recipe's by default.
-
-        Returns:
-            float32 ``[N, B, C]``: per model the mean over crops of its calibrated softmax.
         """
-        probs = []
+        probs, embeddings = [], []
         for model, key in zip(self.models, self.plan.view_of, strict=True):
             x_BKMT = staged[key]
             count, n_crops = x_BKMT.shape[:2]
             flat = _borrowed(x_BKMT.reshape(count * n_crops, *x_BKMT.shape[2:]))
             step = batch or model.recipe.predict.batch
-            logits = [model.net(part.to(self.device)).float().cpu() for part in flat.split(step)]
+            vectors = [model.net.embedding(part.to(self.device)).float() for part in flat.split(step)]
+            logits = [model.net.classify(v).cpu() for v in vectors]
             p = torch.softmax(torch.cat(logits) / model.recipe.predict.temperature, dim=1)
             probs.append(p.reshape(count, n_crops, -1).mean(dim=1).numpy())
-        return np.stack(probs)
+            embeddings.append(torch.cat(vectors).reshape(count, n_crops, -1).mean(dim=1).cpu().numpy())
+        return Scores(np.stack(probs), embeddings)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What an ensemble says of some clips.
+
+    Attributes:
+        probs_NBC: float32, per model the mean over crops of its calibrated softmax.
+        embeddings: per model float32 ``[B, E]``, the mean over crops of the penultimate vector.
+    """
+
+    probs_NBC: np.ndarray
+    embeddings: list[np.ndarray]
+
+    @property
+    def mean_BC(self) -> np.ndarray:
+        """float32 ``[B, C]``: the ensemble's probabilities."""
+        return self.probs_NBC.mean(axis=0)
 
 
 def _borrowed(array: np.ndarray) -> torch.Tensor:

@@ -21,6 +21,7 @@ from synatt.manifest import MANIFEST_SUFFIXES, Manifest
 from synatt.pseudo import pseudo
 from synatt.recipe import Recipe
 from synatt.tuning import tune
+from synatt.worklist import of_table
 
 log = logging.getLogger("synatt")
 
@@ -224,7 +225,8 @@ def _pseudo(rows: Callable[[], Manifest], recipe: Recipe, models: str, output: s
 
 
 def _predict(rows: Callable[[], Manifest], recipe: Recipe, models: str, output: str) -> None:
-    predict(_eval_rows(rows, recipe), [models], output, PredictSettings(members=len(recipe.backbones) > 1, answer=True))
+    settings = PredictSettings(members=len(recipe.backbones) > 1, answer=True)
+    predict(lambda: of_table(_eval_rows(rows, recipe).table), [models], output, settings)
 
 
 def _evaluate(names: list[str], output: str, settings: PipelineSettings) -> None:

@@ -104,18 +104,67 @@ def table(outcomes: Sequence[Outcome], probs_BC: np.ndarray, classes: Sequence[s
 
 
 def members_table(
-    outcomes: Sequence[Outcome], probs_NBC: np.ndarray, names: Sequence[str], classes: Sequence[str], run: str
+    tracks: Sequence[str], probs_NBC: np.ndarray, names: Sequence[str], classes: Sequence[str], run: str
 ) -> pa.Table:
-    """The `members` rows of a batch: per-backbone probabilities of the recordings that were answered."""
-    ok = [i for i, o in enumerate(outcomes) if o.error is None]
-    flat = np.asarray(probs_NBC, dtype=np.float32)[:, ok].reshape(-1, len(classes))
+    """The `members` rows of answered recordings: all of the first backbone, then all of the second, and so on."""
+    flat = np.asarray(probs_NBC, dtype=np.float32).reshape(len(names) * len(tracks), len(classes))
     columns = [
-        pa.array([outcomes[i].track for _ in names for i in ok], pa.string()),
-        pa.array([name for name in names for _ in ok], pa.string()),
-        *(pa.array(np.ascontiguousarray(flat[:, i]), pa.float32()) for i in range(len(classes))),
+        pa.array(list(tracks) * len(names), pa.string()),
+        pa.array([name for name in names for _ in tracks], pa.string()),
+        *(pa.array(np.ascontiguousarray(flat[:, i])) for i in range(len(classes))),
         pa.array([run] * len(flat), pa.string()),
     ]
     return pa.table(columns, schema=members_schema(classes))
+
+
+def embeddings_schema(width: int) -> pa.Schema:
+    """The `embeddings` table: one row per track and backbone, the penultimate vector as a fixed-size list."""
+    vector = pa.list_(pa.field("item", pa.float32()), width)
+    return pa.schema([("track", pa.string()), ("backbone", pa.string()), ("embedding", vector), ("run", pa.string())])
+
+
+def embeddings_table(
+    tracks: Sequence[str], embeddings: Sequence[np.ndarray], names: Sequence[str], run: str
+) -> pa.Table:
+    """The `embeddings` rows of answered recordings, in the order of `members_table`.
+
+    Args:
+        embeddings: one float32 ``[B, E]`` per backbone, E the same for all.
+    """
+    flat = np.concatenate(embeddings).astype(np.float32)
+    columns = [
+        pa.array(list(tracks) * len(names), pa.string()),
+        pa.array([name for name in names for _ in tracks], pa.string()),
+        pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1]),
+        pa.array([run] * len(flat), pa.string()),
+    ]
+    return pa.table(columns, schema=embeddings_schema(flat.shape[1]))
+
+
+def windows_schema(classes: Sequence[str]) -> pa.Schema:
+    """The `windows` table: one row per track and window that was scored."""
+    answers = ["algorithm", "algorithm_name", "confidence", *(f"p_{c}" for c in classes), "unknown_score", "run"]
+    places = [("track", pa.string()), ("window", pa.int32()), ("start_s", pa.float32()), ("end_s", pa.float32())]
+    return pa.schema([*map(pa.field, *zip(*places, strict=True)), *(schema(classes).field(name) for name in answers)])
+
+
+def windows_table(units: pa.Table, seconds: float, classes: Sequence[str]) -> pa.Table:
+    """The `windows` rows of staged units (a `predictions` table with `window` and `start_s`)."""
+    ok = units.filter(pc.equal(units.column("status"), "ok"))
+    end = pc.min_element_wise(pc.add(ok.column("start_s"), pa.scalar(seconds, pa.float32())), ok.column("duration_s"))
+    ok = ok.append_column("end_s", end)
+    want = windows_schema(classes)
+    return ok.select(want.names).cast(want)
+
+
+def table_schemas(classes: Sequence[str], width: int) -> dict[str, pa.Schema]:
+    """Every table that `predict` can publish, by the name of its folder."""
+    return {
+        "predictions": schema(classes),
+        "members": members_schema(classes),
+        "embeddings": embeddings_schema(width),
+        "windows": windows_schema(classes),
+    }
 
 
 def read(path: str) -> pa.Table:

@@ -8,6 +8,7 @@ from synatt import manifest, predictions, storage
 from synatt.batch import PredictSettings, predict
 from synatt.errors import UsageError
 from synatt.manifest import Manifest
+from synatt.worklist import of_table
 
 log = logging.getLogger("synatt")
 
@@ -26,7 +27,7 @@ def pseudo(rows: Manifest, models: list[str], output: str, settings: PredictSett
     """
     if not len(rows):
         raise UsageError("no unlabelled track to give soft labels to")
-    predict(rows, models, output, settings)
+    predict(lambda: of_table(rows.table), models, output, settings)
     table = predictions.read(output)
     classes = tuple(name[2:] for name in table.column_names if name.startswith("p_"))
     ok = table.filter(pc.equal(table.column("status"), "ok"))

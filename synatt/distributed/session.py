@@ -53,9 +53,7 @@ def ray_session(address: str | None = None) -> Iterator[None]:
     except (ConnectionError, ValueError, TimeoutError) as err:
         first = (str(err).splitlines() or [type(err).__name__])[0]
         raise UsageError(f"no Ray cluster at {address or os.environ.get('RAY_ADDRESS')}: {first}") from None
-    # Ray's libraries tell of every stage they start; our own progress lines say what a person needs.
-    for noisy in ("ray.data", "ray.train", "ray.tune"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    _quieten()
     have = ray.cluster_resources()
     log.info(
         "Ray %s: %s, %g CPUs, %g GPUs",
@@ -71,6 +69,18 @@ def ray_session(address: str | None = None) -> Iterator[None]:
         ray.shutdown()
         if local:
             _reap(started)
+
+
+def _quieten() -> None:
+    """Ray's libraries tell of every stage they start; our own progress lines say what a person needs."""
+    import ray.data  # its logger is set up by the import
+
+    for noisy in ("ray.train", "ray.tune"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    for handler in logging.getLogger("ray.data").handlers:
+        # Ray's own log files keep everything.
+        if type(handler).__name__ == "PlainRayHandler":
+            handler.setLevel(logging.ERROR)
 
 
 def _children() -> set[psutil.Process]:
@@ -103,6 +113,13 @@ def cpu_count() -> float:
     import ray
 
     return float(ray.cluster_resources().get("CPU", 1))
+
+
+def memory_bytes() -> float:
+    """Memory of the whole cluster that Ray lets tasks and actors ask for."""
+    import ray
+
+    return float(ray.cluster_resources().get("memory", 0))
 
 
 def gpu_count() -> int:

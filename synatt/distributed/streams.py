@@ -1,165 +1,300 @@
-"""Ray Data: the manifest streams through decode + log-mel tasks and model actors to Parquet, each file read once.
+"""Ray Data: shards of the worklist stream through decode + log-mel tasks and model actors into staged files.
 
-The manifest is cut into chunks, fixed by its rows. A chunk is one block from end to end and one file in the staging
-folder, written by the actor that scored it, whole or not at all; so a rerun does only the chunks that have no file, a
-retried chunk overwrites itself, and nothing large passes through the driver.
+A worker fetches the rows of its shard itself, and the actor that scored a block writes it as one file, whole or not at
+all; what passes through the driver is a shard's number on the way in and a block's counts on the way out. A retried
+task writes the files it would have written before.
 """
 
 import logging
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from synatt import predictions, storage
-from synatt.distributed.session import cause_line, cpu_count, gpu_count
+from synatt import staged, storage, worklist
+from synatt.background import prefetched
+from synatt.careful import stage_carefully
+from synatt.distributed.session import cause_line, cpu_count, gpu_count, memory_bytes
 from synatt.ensemble import Ensemble, EnsemblePlan
 from synatt.errors import SynattError, WorkError
 from synatt.predictions import Outcome
-from synatt.staging import row_bytes, stage
+from synatt.progress import Progress, clock
+from synatt.staging import BLOCK_BYTES, Units, Windows, stage_shard
 
 log = logging.getLogger("synatt")
 
-# A block must stay under Ray Data's 128 MB target, or it would be split and a chunk would be two.
-BLOCK_BYTES = 64 << 20
-CHUNK_ROWS = 64
 PROGRESS_S = 10.0
 # Memory of a scoring actor besides its weights: torch itself and the activations of a batch.
 SCORE_BYTES = 1 << 30
+# Seconds that a worker goes on trying when storage does not answer: a run should survive a short outage.
+PATIENCE_S = 120.0
 
 
-def chunk_rows(plan: EnsemblePlan) -> int:
-    """Rows of a chunk: as many as fit a block with all their log-mels."""
-    return max(1, min(CHUNK_ROWS, BLOCK_BYTES // row_bytes(plan)))
+@dataclass(frozen=True)
+class Scoring:
+    """All that a worker needs to know of a run; small.
+
+    Attributes:
+        work: folder of the worklist.
+        staging: folder for the staged files of one segment; `started` below it has a marker for each shard in work.
+        segment: file of the worklist.
+        tables: which of 'members' and 'embeddings' are wanted besides the units.
+    """
+
+    plan: EnsemblePlan
+    run: str
+    work: str
+    staging: str
+    segment: str
+    windows: Windows | None
+    tables: tuple[str, ...]
 
 
-def chunk_file(chunk: int) -> str:
-    return f"chunk-{chunk:08d}.parquet"
+@dataclass(frozen=True)
+class Pool:
+    """How the CPUs and GPUs of a cluster are shared between the two stages.
+
+    Attributes:
+        actors: scoring actors at most.
+        actor_cpus, actor_gpus: what Ray reserves for each.
+        decode_cpus: what Ray reserves for each decode task.
+        threads: torch threads of an actor.
+    """
+
+    actors: int
+    actor_cpus: float
+    actor_gpus: int
+    decode_cpus: float
+    threads: int
 
 
-def score_chunks(rows: pa.Table, todo: list[int], plan: EnsemblePlan, staging: str, run: str, members: bool) -> None:
-    """Score the chunks `todo` of `rows` (columns track, path) into files below `staging`.
+def share_out(cpus: float, gpus: int, memory: float, actor_bytes: float) -> Pool:
+    """Divide a cluster.
+
+    On GPUs an actor takes one and no CPU, so that decoding has them all. Without, each stage may fill every core and
+    reserves half of it: whichever is slower gets the time that the other leaves, and neither can take what the other
+    needs to start (a pool of one CPU per actor would starve the tasks that feed it, for ever).
+    """
+    if gpus:
+        return Pool(gpus, 0.0, 1, 1.0, 0)
+    most = max(1, int(memory * 0.7 / actor_bytes))
+    actors = max(1, min(int(cpus), most))
+    return Pool(actors, 0.5, 0, 0.5, max(1, int(cpus) // actors))
+
+
+def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, patience_s: float | None) -> None:
+    """Stage and score the shards `todo` of one segment.
+
+    Args:
+        patience_s: longest time without any block before the run is given up.
 
     Raises:
-        WorkError: a stage failed; the message is the first cause, not Ray's trail.
+        WorkError: a stage failed or stalled; the message is the first cause, not Ray's trail.
     """
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
-    DataContext.get_current().enable_progress_bars = False
-    size = chunk_rows(plan)
-    blocks = [
-        rows.slice(c * size, size).append_column("chunk", pa.array([c] * len(rows.slice(c * size, size)), pa.int64()))
-        for c in todo
-    ]
-    cpus, gpus = cpu_count(), gpu_count()
-    # The pool must leave a CPU for the tasks that feed it, or both wait for ever; on one CPU they share it.
-    actors = gpus or max(1, int(cpus) // 4)
-    share = 1.0 if cpus >= actors + 1 else 0.5
-    staged = ray.data.from_arrow(blocks).map_batches(
-        _decode_block,  # type: ignore[arg-type]
-        batch_size=None,
-        batch_format="pyarrow",
-        fn_kwargs={"plan": plan},
-        num_cpus=share,
-    )
-    scored = staged.map_batches(
-        _ScoreBlock,
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    # A block is passed on once it is full; a larger target would hold the whole shard's log-mels back.
+    context.target_max_block_size = BLOCK_BYTES
+    need = 2 * scoring.plan.weight_bytes + SCORE_BYTES
+    pool = share_out(cpu_count(), gpu_count(), memory_bytes(), need)
+    shards = ray.data.from_items([{"shard": shard} for shard in todo], override_num_blocks=len(todo))
+    with warnings.catch_warnings():
+        # Ray means to drop `max_retries`, and has no other way yet to say it for the tasks of one stage.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        blocks = shards.map_batches(
+            decode,
+            batch_size=None,
+            batch_format="numpy",
+            fn_kwargs={"scoring": scoring},
+            num_cpus=pool.decode_cpus,
+            # Lost nodes must not use up a task's tries; a shard that kills its worker is staged carefully next time.
+            max_retries=-1,
+        )
+    scored = blocks.map_batches(
+        Score,  # type: ignore[arg-type]
         batch_size=None,
         batch_format="numpy",
         zero_copy_batch=True,
-        compute=ActorPoolStrategy(min_size=1, max_size=actors),
-        fn_constructor_kwargs={
-            "plan": plan,
-            "staging": staging,
-            "run": run,
-            "members": members,
-            "threads": 0 if gpus else max(1, int(cpus) // actors),
-        },
-        num_cpus=share,
-        num_gpus=1 if gpus else None,
+        compute=ActorPoolStrategy(min_size=1, max_size=pool.actors, initial_size=pool.actors),
+        fn_constructor_kwargs={"scoring": scoring, "threads": pool.threads},
+        num_cpus=pool.actor_cpus,
+        num_gpus=pool.actor_gpus or None,
         # Placed where the weights fit. It also keeps the two stages apart: with equal options Ray would fuse them.
-        memory=2 * plan.weight_bytes + SCORE_BYTES,
+        memory=need,
     )
-    done = errors = 0
-    start = said = time.monotonic()
-    total = sum(len(b) for b in blocks)
+    batches = scored.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0)
     try:
-        for batch in scored.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
+        for batch in prefetched(batches, 2, patience_s, lambda: WorkError(_stalled(patience_s or 0.0))):
             if failure := next((str(f) for f in batch["failure"] if f), None):
                 raise WorkError(f"prediction stopped: {failure}")
-            done += int(batch["rows"].sum())
-            errors += int(batch["errors"].sum())
-            if time.monotonic() - said > PROGRESS_S or done == total:
-                said = time.monotonic()
-                log.info("%s", _progress(done, total, errors, said - start))
+            work_s = {name: float(batch[name].sum()) for name in ("decode", "log-mel", "score")}
+            progress.add(int(batch["rows"].sum()), int(batch["errors"].sum()), float(batch["audio_s"].sum()), work_s)
     except SynattError:
         raise
     except Exception as err:
         raise WorkError(f"prediction stopped: {cause_line(err)}") from err
 
 
-def _progress(done: int, total: int, errors: int, seconds: float) -> str:
-    rate = done / max(seconds, 1e-9)
-    left = (total - done) / max(rate, 1e-9)
-    return f"{done:,} / {total:,} clips, {rate:.1f} clips/s, {errors:,} errors, {left:.0f} s left"
+def _stalled(seconds: float) -> str:
+    """What the stages were doing when nothing came for too long."""
+    from ray.util.state import list_tasks
+
+    try:
+        tasks = list_tasks(filters=[("state", "!=", "FINISHED")], limit=1000, detail=False, timeout=20)
+    except Exception as err:
+        return f"no progress for {clock(seconds)}; what the stages do is not known ({cause_line(err)})"
+    stages = {"decode": "decode", "score": "Score"}
+    found = {
+        stage: [str(t.state) for t in tasks if sign in str(t.name) and "FAILED" not in str(t.state)]
+        for stage, sign in stages.items()
+    }
+    running = {stage: sum(s == "RUNNING" for s in states) for stage, states in found.items()}
+    waiting = {stage: len(states) - running[stage] for stage, states in found.items()}
+    said = "; ".join(f"{stage}: {running[stage]} running, {waiting[stage]} waiting" for stage in stages)
+    at = next((stage for stage in ("score", "decode") if running[stage]), None)
+    where = f"stage '{at}' does not come to an end" if at else "nothing runs: Ray found no room for the next stage"
+    return f"no progress for {clock(seconds)}: {where} ({said}); run the same command again to go on"
 
 
-def _decode_block(block: pa.Table, plan: EnsemblePlan) -> dict[str, Any]:
+def decode(block: dict[str, np.ndarray], scoring: Scoring) -> Iterator[dict[str, Any]]:
+    """Task: the units of one shard, as blocks of numpy columns."""
     import torch
 
-    # A task has one CPU; more threads than that only fight over it.
+    # A task has one core; more threads than that only fight over it.
     torch.set_num_threads(1)
-    outcomes, staged = stage(block.column("track").to_pylist(), block.column("path").to_pylist(), plan)
+    storage.set_patience(PATIENCE_S)
+    (shard,) = (int(s) for s in block["shard"])
+    rows = worklist.read_shard(scoring.work, scoring.segment, shard)
+    marker = storage.join(scoring.staging, "started", f"{shard:06d}")
+    stage = stage_shard
+    if storage.is_file(marker):
+        log.warning("shard %d of %s was started before: its recordings are decoded apart", shard, scoring.segment)
+        stage = stage_carefully
+    else:
+        storage.write_bytes(marker, b"")
+    for units in stage(rows, scoring.plan, scoring.windows):
+        yield _packed(shard, units)
+    storage.delete_file(marker)
+
+
+def _packed(shard: int, units: Units) -> dict[str, Any]:
+    outcomes = units.outcomes
     return {
-        "chunk": np.asarray(block.column("chunk")),
+        "shard": np.full(len(outcomes), shard, dtype=np.int32),
+        "unit": units.first + np.arange(len(outcomes), dtype=np.int32),
+        "last": np.r_[np.zeros(len(outcomes) - 1, bool), units.last],
+        "row": units.row,
+        "window": units.window,
+        "start_s": units.start_s,
         "track": np.array([o.track for o in outcomes], dtype=object),
         "path": np.array([o.path for o in outcomes], dtype=object),
         # NaN and -1 stand for 'not known', empty for 'no error': numpy blocks have no nulls.
         "duration_s": np.array([np.nan if o.duration_s is None else o.duration_s for o in outcomes]),
         "sample_rate_hz": np.array([o.sample_rate_hz or -1 for o in outcomes], dtype=np.int32),
         "error": np.array([o.error or "" for o in outcomes], dtype=object),
-        **staged,
+        "decode_s": units.decode_s,
+        "logmel_s": units.logmel_s,
+        **units.logmels,
     }
 
 
-class _ScoreBlock:
-    """Actor: all models over one staged block; writes the block's file and passes on only its counts."""
+def _unpacked(batch: dict[str, np.ndarray], plan: EnsemblePlan) -> tuple[int, Units]:
+    facts = (batch[name] for name in ("track", "path", "duration_s", "sample_rate_hz", "error"))
+    outcomes = [
+        Outcome(str(t), str(p), None if np.isnan(d) else float(d), None if r < 0 else int(r), str(e) or None)
+        for t, p, d, r, e in zip(*facts, strict=True)
+    ]
+    units = Units(
+        int(batch["unit"][0]),
+        bool(batch["last"][-1]),
+        batch["row"],
+        batch["window"],
+        batch["start_s"],
+        outcomes,
+        {view.key: batch[view.key] for view in plan.views},
+        batch["decode_s"],
+        batch["logmel_s"],
+    )
+    return int(batch["shard"][0]), units
 
-    def __init__(self, plan: EnsemblePlan, staging: str, run: str, members: bool, threads: int) -> None:
-        self._plan, self._staging, self._run, self._members, self._threads = plan, staging, run, members, threads
+
+class Score:
+    """Actor: all models over one block; writes the block's files and passes on only its counts."""
+
+    def __init__(self, scoring: Scoring, threads: int) -> None:
+        self._scoring, self._threads = scoring, threads
         self._ensemble: Ensemble | None = None
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         # Models are loaded with the first block, not in the constructor: an error there would be retried for ever,
         # here it fails the run and names its cause.
-        if self._ensemble is None:
-            import torch
+        try:
+            if self._ensemble is None:
+                self._load()
+            return self._score(batch)
+        except SynattError as err:
+            return _counts(failure=str(err))
 
-            if self._threads:
-                torch.set_num_threads(self._threads)
-            try:
-                self._ensemble = Ensemble(self._plan)
-            except SynattError as err:
-                return {"rows": np.array([0]), "errors": np.array([0]), "failure": np.array([str(err)], dtype=object)}
-        outcomes = [
-            Outcome(t, p, None if np.isnan(d) else float(d), None if r < 0 else int(r), e or None)
-            for t, p, d, r, e in zip(
-                batch["track"], batch["path"], batch["duration_s"], batch["sample_rate_hz"], batch["error"], strict=True
-            )
-        ]
-        probs_NBC = self._ensemble.score({view.key: batch[view.key] for view in self._plan.views})
-        name = chunk_file(int(batch["chunk"][0]))
-        if self._members:
-            table = predictions.members_table(outcomes, probs_NBC, self._plan.names, self._plan.classes, self._run)
-            storage.write_table(storage.join(self._staging, "members", name), table)
-        table = predictions.table(outcomes, probs_NBC.mean(axis=0), self._plan.classes, self._run)
-        storage.write_table(storage.join(self._staging, "predictions", name), table)
-        failed = sum(o.error is not None for o in outcomes)
-        none = np.array([""], dtype=object)
-        return {"rows": np.array([len(outcomes)]), "errors": np.array([failed]), "failure": none}
+    def _load(self) -> None:
+        import torch
+
+        if self._threads:
+            torch.set_num_threads(self._threads)
+        storage.set_patience(PATIENCE_S)
+        self._ensemble = Ensemble(self._scoring.plan)
+
+    def _score(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        assert self._ensemble is not None
+        scoring, start = self._scoring, time.perf_counter()
+        shard, units = _unpacked(batch, scoring.plan)
+        scores = self._ensemble.score(units.logmels)
+        tables = staged.tables(units, scores, scoring.plan, scoring.run, scoring.tables)
+        # The units come last: where they are, the other tables are too.
+        for kind in (*scoring.tables, staged.UNITS):
+            storage.write_table(storage.join(scoring.staging, kind, str(staged.Name.of(shard, units))), tables[kind])
+        first = units.window == 0
+        return _counts(
+            int(first.sum()),
+            sum(o.error is not None for o in units.outcomes),
+            float(np.nansum(np.where(first, batch["duration_s"], 0.0))),
+            float(units.decode_s.sum()),
+            float(units.logmel_s.sum()),
+            time.perf_counter() - start,
+        )
+
+
+def _counts(
+    rows: int = 0,
+    errors: int = 0,
+    audio_s: float = 0.0,
+    decode_s: float = 0.0,
+    logmel_s: float = 0.0,
+    score_s: float = 0.0,
+    failure: str = "",
+) -> dict[str, Any]:
+    numbers = {"rows": rows, "errors": errors, "audio_s": audio_s}
+    work = {"decode": decode_s, "log-mel": logmel_s, "score": score_s}
+    return {k: np.array([v]) for k, v in {**numbers, **work}.items()} | {"failure": np.array([failure], dtype=object)}
+
+
+def run_task(work: Callable[..., Any], *args: Any) -> Any:
+    """Call `work(*args)` as a task of one CPU, so that what it holds in memory is not the driver's."""
+    import ray
+
+    def patiently() -> Any:
+        storage.set_patience(PATIENCE_S)
+        return work(*args)
+
+    try:
+        return ray.get(ray.remote(num_cpus=min(1.0, cpu_count()))(patiently).remote())
+    except ray.exceptions.RayTaskError as err:
+        raise err.cause from None
 
 
 def run_tasks(work: Callable[[Any], Any], items: list[Any], what: str) -> list[Any]:
