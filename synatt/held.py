@@ -27,7 +27,8 @@ from synatt.storage.failures import StorageError, why
 # A path or URI, the encoded bytes, a file to seek in, or why there is nothing to decode.
 Source: TypeAlias = str | bytes | BinaryIO | AudioError
 
-# A member of a tar up to this size is one request; of a longer one only what is decoded is read, in such pieces.
+# A member of a tar or a file in a bucket up to this size is one request, where a decoder would make dozens; of a longer
+# one only what is decoded is read, in such pieces.
 WHOLE_BYTES, PIECE_BYTES = 4 << 20, 1 << 20
 # Cells of a Parquet table that are in memory at a time.
 CELLS_BYTES, MAX_CELLS = 16 << 20, 64
@@ -43,7 +44,7 @@ class _Place(NamedTuple):
 
 
 def opened(shard: pa.RecordBatch) -> Iterator[Source]:
-    """What `audio.decode` or `load_audio` takes, for each row of a shard (`worklist.SCHEMA`) in order.
+    """What `audio.decode` takes, for each row of a shard (`worklist.SCHEMA`) in order; a local file is its path.
 
     A container is opened once for all the rows in a run that lie in it. One that cannot be opened or read costs its own
     rows, each an `AudioError`. A source is good until the next one is taken.
@@ -51,7 +52,8 @@ def opened(shard: pa.RecordBatch) -> Iterator[Source]:
     places = map(_Place, *(shard.column(name).to_pylist() for name in _Place._fields))
     for (held, location), group in itertools.groupby(places, key=lambda place: place[:2]):
         run = list(group)
-        yield from [location] * len(run) if held is None else _opened(held, location, run)
+        local = held is None and (location.startswith("file://") or not storage.is_uri(location))
+        yield from [location] * len(run) if local else _opened(held, location, run)
 
 
 @contextmanager
@@ -69,7 +71,7 @@ def reading(source: object) -> Iterator[None]:
             raise AudioUnreachableError(f"reading stopped: {why(failure)}") from None
 
 
-def _opened(held: str, location: str, run: list[_Place]) -> Iterator[Source]:
+def _opened(held: str | None, location: str, run: list[_Place]) -> Iterator[Source]:
     try:
         file: Any = storage.open_input(location)
     except StorageError as err:
@@ -77,22 +79,27 @@ def _opened(held: str, location: str, run: list[_Place]) -> Iterator[Source]:
         yield from (kind(str(err)) for _ in run)
         return
     with file:
-        yield from _cells(file, run) if held == "parquet" else (_member(file, place) for place in run)
+        if held == "parquet":
+            yield from _cells(file, run)
+        elif held == "tar":
+            yield from (_part(file, place) for place in run)
+        else:
+            yield from (_part(file, place._replace(at=0, size=file.size())) for place in run)
 
 
-def _member(file: Any, place: _Place) -> Source:
+def _part(file: Any, place: _Place) -> Source:
     if place.at < 0:
         return AudioCorruptError("the tar is damaged: what follows in it cannot be found")
     if not place.size:
-        return AudioEmptyFileError("the member is empty (0 bytes)")
+        return AudioEmptyFileError("the file is empty (0 bytes)")
     there = max(0, file.size() - place.at)
     if there < place.size:
         return AudioTruncatedError(f"the tar ends after {there} of the member's {place.size} bytes")
-    member = ByteRange(file, place.at, place.size)
+    part = ByteRange(file, place.at, place.size)
     if place.size > WHOLE_BYTES:
-        return cast(BinaryIO, io.BufferedReader(member, PIECE_BYTES))
-    data = member.read(place.size)
-    return data if member.failure is None else AudioUnreachableError(f"reading stopped: {why(member.failure)}")
+        return cast(BinaryIO, io.BufferedReader(part, PIECE_BYTES))
+    data = part.read(place.size)
+    return data if part.failure is None else AudioUnreachableError(f"reading stopped: {why(part.failure)}")
 
 
 def _cells(file: Any, run: list[_Place]) -> Iterator[Source]:

@@ -340,10 +340,30 @@ def test_what_was_decoded_stands_where_reading_did_not_fail(speech: np.ndarray) 
         raise ValueError("mine")
 
 
-def test_loose_files_are_passed_on_by_name(tmp_path: Path, clip_paths: list[str], opens: Counter[str]) -> None:
-    (tmp_path / "l.txt").write_text("\n".join([*clip_paths, "s3://bucket/x.wav"]))
+def test_local_files_are_passed_on_by_name(tmp_path: Path, clip_paths: list[str], opens: Counter[str]) -> None:
+    lines = [*clip_paths, f"file://{clip_paths[0]}", "/not/there.wav"]
+    (tmp_path / "l.txt").write_text("\n".join(lines))
     shard = shard_of(tmp_path / "l.txt")
     opens.clear()
-    assert list(opened(shard)) == [*clip_paths, "s3://bucket/x.wav"]
+    assert list(opened(shard)) == lines
     assert not opens
     assert list(opened(shard.slice(0, 0))) == []
+
+
+def test_a_file_in_a_bucket_is_one_request(tmp_path: Path, clips: list[bytes], spied: Spied) -> None:
+    for name, clip in [*named(clips), ("empty.wav", b"")]:
+        storage.write_bytes(f"memory://held/{name}", clip)
+    shard = shard_of("memory://held")
+    files = spied()
+    found = list(opened(shard))
+    assert found[:-1] == clips
+    assert isinstance(found[-1], AudioEmptyFileError)
+    assert [file.count for file in files] == [*map(len, clips), 0]
+
+
+def test_what_is_not_in_the_bucket_or_cannot_be_reached_is_told(tmp_path: Path, clips: list[bytes]) -> None:
+    storage.write_bytes("memory://beside/a.wav", clips[0])
+    (tmp_path / "l.txt").write_text("memory://beside/none.wav\nmemory://beside/a.wav\ntape://archive/x.wav\n")
+    missing, wave, unreachable = waves_of(tmp_path / "l.txt")
+    assert (missing, unreachable) == (AudioMissingError, AudioUnreachableError)
+    assert np.array_equal(wave, decode(clips[0]).wave)
