@@ -289,8 +289,7 @@ class _Record:
 
     def whole(self) -> dict[int, list[staged.Name]]:
         """The shards that are scored, with their staged files."""
-        below = storage.join(self.folder, staged.UNITS)
-        return staged.finished(name for name, _ in storage.list_files(below)) if storage.is_dir(below) else {}
+        return staged.finished_in(self.folder)
 
     def write(self, summary: dict[str, Any]) -> None:
         storage.write_json(self._path, summary)

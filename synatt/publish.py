@@ -114,8 +114,7 @@ def merge_segment(merge: Merge) -> dict[str, Any]:
     Raises:
         WorkError: the staged rows are not the rows of the worklist, one for one and in order.
     """
-    names = [name for name, _ in storage.list_files(storage.join(merge.staging, staged.UNITS))]
-    shards = staged.finished(names)
+    shards = staged.finished_in(merge.staging)
     summary = Summary()
     with ExitStack() as stack:
         files = _Files(merge, stack)
@@ -194,6 +193,8 @@ class _Files:
             name = f"{folder}/part-{self._merge.part:05d}.parquet"
             out = self._stack.enter_context(storage.open_output(storage.join(self._merge.ready, name)))
             self._open[kind, source] = _OneFile(kind, name, self._schemas[kind], out)
+            # Before `out` is dropped after an error: the writer would write its footer there when it is collected.
+            self._stack.callback(self._open[kind, source].end)
         return self._open[kind, source]
 
     def flush(self) -> None:
@@ -231,6 +232,9 @@ class _OneFile:
 
     def close(self) -> None:
         self._write()
+        self.end()
+
+    def end(self) -> None:
         self._writer.close()
 
     def record(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synatt import predictions
+from synatt import predictions, storage
 from synatt.ensemble import EnsemblePlan, Scores
 from synatt.predictions import Outcome
 from synatt.staging import Units
@@ -54,6 +54,12 @@ def finished(names: Iterable[str]) -> dict[int, list[Name]]:
     for name in filter(None, map(Name.parse, names)):
         shards.setdefault(name.shard, []).append(name)
     return {shard: chain for shard, found in shards.items() if (chain := _chain(found))}
+
+
+def finished_in(folder: str) -> dict[int, list[Name]]:
+    """The whole shards among the staged files of a segment; none where nothing is staged yet."""
+    below = storage.join(folder, UNITS)
+    return finished(name for name, _ in storage.list_files(below)) if storage.is_dir(below) else {}
 
 
 def _chain(names: list[Name]) -> list[Name]:
