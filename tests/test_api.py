@@ -104,7 +104,8 @@ def test_importing_synatt_loads_nothing_heavy() -> None:
 
 
 def test_the_method_is_used_without_ray() -> None:
-    modules = ("api", "training", "step", "ensemble", "selection", "manifest", "inputs", "cli", "model")
+    method = ("api", "training", "step", "ensemble", "selection", "manifest", "cli", "model")
+    modules = (*method, "batch", "careful", "publish", "staging", "worklist")
     code = f"import sys; {'; '.join(f'import synatt.{m}' for m in modules)}; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

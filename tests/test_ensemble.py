@@ -12,7 +12,7 @@ from synatt.clip import crops
 from synatt.ensemble import Ensemble, View, logmel_crops, plan
 from synatt.errors import UsageError
 from synatt.logmel import logmel_batch
-from synatt.staging import row_bytes, stage
+from synatt.staging import stage
 from tests.conftest import CLASSES, MakeModel, make_tiny_recipe
 
 CPU = torch.device("cpu")
@@ -43,9 +43,9 @@ def test_models_that_look_alike_share_one_log_mel(
     calls: list[object] = []
     real = module.logmel_batch
     monkeypatch.setattr(module, "logmel_batch", lambda *a: (calls.append(a), real(*a))[1])
-    _, staged = stage(["x", "y"], clip_paths[:2], found)
+    units = stage(["x", "y"], clip_paths[:2], found)
     assert len(calls) == 2 * 2
-    assert set(staged) == {view.key for view in found.views}
+    assert set(units.logmels) == {view.key for view in found.views}
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,13 @@ def test_anything_that_changes_the_picture_changes_the_view(change: dict[str, ob
 
 def test_the_probabilities_are_each_models_softmax(make_model: MakeModel, clip_paths: list[str]) -> None:
     loaded = Ensemble(plan([make_model("A"), make_model("B", 1)]), CPU)
-    outcomes, staged = stage(["x", "y", "z"], clip_paths[:3], loaded.plan)
-    found = loaded.score(staged)
+    units = stage(["x", "y", "z"], clip_paths[:3], loaded.plan)
+    scores = loaded.score(units.logmels)
+    found = scores.probs_NBC
     assert found.shape == (2, 3, 6)
-    assert found.dtype == np.float32
-    assert [o.error for o in outcomes] == [None] * 3
+    assert found.dtype == scores.mean_BC.dtype == np.float32
+    np.testing.assert_allclose(scores.mean_BC, (found[0] + found[1]) / 2, atol=1e-6)
+    assert [o.error for o in units.outcomes] == [None] * 3
     np.testing.assert_allclose(found.sum(axis=2), 1, atol=1e-5)
     for row, path in enumerate(clip_paths[:3]):
         recipe = loaded.models[0].recipe
@@ -80,19 +82,38 @@ def test_the_probabilities_are_each_models_softmax(make_model: MakeModel, clip_p
 
 def test_every_loaded_model_predicts(make_model: MakeModel, clip_paths: list[str]) -> None:
     loaded = Ensemble(plan([make_model(name, seed) for seed, name in enumerate("ABC")]), CPU)
-    found = loaded.score(stage(["x"], clip_paths[:1], loaded.plan)[1])
-    assert len({row.tobytes() for row in found[:, 0]}) == 3
+    found = loaded.score(stage(["x"], clip_paths[:1], loaded.plan).logmels)
+    assert len({row.tobytes() for row in found.probs_NBC[:, 0]}) == 3
+    assert len({vectors.tobytes() for vectors in found.embeddings}) == 3
 
 
 def test_crops_are_averaged_after_the_calibrated_softmax(make_model: MakeModel, clip_paths: list[str]) -> None:
     recipe = make_tiny_recipe(clip={"seconds": 0.4, "pad": "zeros"}, predict={"crops": 3, "temperature": 2.5})
     loaded = Ensemble(plan([make_model(recipe=recipe)]), CPU)
-    _, staged = stage(["x"], clip_paths[:1], loaded.plan)
+    staged = stage(["x"], clip_paths[:1], loaded.plan).logmels
     (key,) = staged
     assert staged[key].shape == (1, 3, 32, 64)
     assert not np.array_equal(staged[key][0, 0], staged[key][0, 1])
     expected = softmax_of(loaded.models[0].net, staged[key][0], 2.5).mean(axis=0)
-    np.testing.assert_allclose(loaded.score(staged)[0, 0], expected, atol=1e-6)
+    np.testing.assert_allclose(loaded.score(staged).probs_NBC[0, 0], expected, atol=1e-6)
+
+
+def test_an_embedding_is_what_the_last_layer_sees_and_is_averaged_over_crops(
+    make_model: MakeModel, clip_paths: list[str]
+) -> None:
+    narrow = make_tiny_recipe(name="B", head_units=48, predict={"crops": 2}, clip={"seconds": 0.4, "pad": "zeros"})
+    loaded = Ensemble(plan([make_model("A"), make_model("B", 1, narrow)]), CPU)
+    assert loaded.plan.head_units == (64, 48)
+    staged = stage(["x", "y"], clip_paths[:2], loaded.plan).logmels
+    found = loaded.score(staged).embeddings
+    assert [e.shape for e in found] == [(2, 64), (2, 48)]
+    assert {e.dtype for e in found} == {np.dtype(np.float32)}
+    net = loaded.models[1].net
+    with torch.inference_mode():
+        vectors = net.embedding(torch.from_numpy(staged[loaded.plan.view_of[1]][1]))
+        probs = torch.softmax(net.classify(vectors), dim=1).mean(dim=0)
+    np.testing.assert_allclose(found[1][1], vectors.mean(dim=0), atol=1e-6)
+    np.testing.assert_allclose(loaded.score(staged).probs_NBC[1, 1], probs, atol=1e-6)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 100])
@@ -100,48 +121,24 @@ def test_the_size_of_a_forward_pass_does_not_change_the_numbers(
     make_model: MakeModel, clip_paths: list[str], batch: int
 ) -> None:
     loaded = Ensemble(plan([make_model(recipe=make_tiny_recipe("test_efficientnet"))]), CPU)
-    _, staged = stage([str(i) for i in range(5)], clip_paths[:5], loaded.plan)
-    np.testing.assert_allclose(loaded.score(staged, batch), loaded.score(staged), atol=1e-6)
+    staged = stage([str(i) for i in range(5)], clip_paths[:5], loaded.plan).logmels
+    found, wanted = loaded.score(staged, batch), loaded.score(staged)
+    np.testing.assert_allclose(found.probs_NBC, wanted.probs_NBC, atol=1e-6)
+    np.testing.assert_allclose(found.embeddings[0], wanted.embeddings[0], atol=1e-5)
 
 
 def test_a_failed_recording_leaves_its_neighbours_as_they_are(make_model: MakeModel, clip_paths: list[str]) -> None:
     loaded = Ensemble(plan([make_model()]), CPU)
-    alone = loaded.score(stage(["x"], clip_paths[:1], loaded.plan)[1])[0, 0]
-    outcomes, staged = stage(["gone", "x", "short"], ["/none.wav", clip_paths[0], np.ones(9)], loaded.plan)  # type: ignore[list-item]
-    np.testing.assert_allclose(loaded.score(staged)[0, 1], alone, atol=1e-6)
-    assert [(o.error or "ok").partition(":")[0] for o in outcomes] == ["missing", "ok", "silent"]
-    assert (outcomes[1].duration_s, outcomes[1].sample_rate_hz) == (1.0, 16_000)
-
-
-def test_what_nobody_expected_costs_one_row_and_is_named(
-    make_model: MakeModel, clip_paths: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from synatt import staging
-
-    real = staging.load_audio
-
-    def failing(path: str, read_s: float) -> object:
-        if path == clip_paths[0]:
-            raise MemoryError("two\nlines")
-        return real(path, read_s)
-
-    monkeypatch.setattr(staging, "load_audio", failing)
-    outcomes, _ = stage(["x", "y"], clip_paths[:2], plan([make_model()]))
-    assert [o.error for o in outcomes] == ["unexpected: MemoryError: two lines", None]
-
-
-def test_the_size_of_a_staged_row_is_that_of_its_arrays(make_model: MakeModel, clip_paths: list[str]) -> None:
-    wide = make_tiny_recipe(name="C", predict={"crops": 2})
-    found = plan([make_model("A"), make_model("C", 2, wide)])
-    _, staged = stage(["x"], clip_paths[:1], found)
-    assert row_bytes(found) == sum(array.nbytes for array in staged.values())
+    alone = loaded.score(stage(["x"], clip_paths[:1], loaded.plan).logmels).mean_BC[0]
+    units = stage(["gone", "x", "short"], ["/none.wav", clip_paths[0], np.ones(9)], loaded.plan)
+    np.testing.assert_allclose(loaded.score(units.logmels).mean_BC[1], alone, atol=1e-6)
 
 
 def test_read_only_arrays_are_scored_without_a_warning(
     make_model: MakeModel, clip_paths: list[str], recwarn: pytest.WarningsRecorder
 ) -> None:
     loaded = Ensemble(plan([make_model()]), CPU)
-    _, staged = stage(["x"], clip_paths[:1], loaded.plan)
+    staged = stage(["x"], clip_paths[:1], loaded.plan).logmels
     for array in staged.values():
         array.setflags(write=False)
     loaded.score(staged)

@@ -6,12 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from synatt import predictions, storage
-from synatt.predictions import Outcome, members_schema, members_table, schema, table, unknown_score, write_answer
+from synatt.predictions import (
+    Outcome,
+    embeddings_schema,
+    embeddings_table,
+    members_schema,
+    members_table,
+    schema,
+    table,
+    table_schemas,
+    unknown_score,
+    windows_schema,
+    windows_table,
+    write_answer,
+)
 
 CLASSES = ("a", "b", "unknown")
 OK = [Outcome(f"t{i}", f"t{i}.wav", 1.5, 22_050) for i in range(3)]
@@ -97,9 +111,9 @@ def test_the_unknown_score_leaves_the_unknown_class_out_wherever_it_stands() -> 
     assert found.tolist() == pytest.approx([0.85])
 
 
-def test_members_hold_one_row_per_answered_track_and_backbone() -> None:
-    probs = np.stack([np.concatenate([PROBS, PROBS[:1]]), np.concatenate([PROBS[::-1], PROBS[:1]])])
-    found = members_table([*OK, BAD[0]], probs, ("Net", "Other"), CLASSES, "r")
+def test_members_hold_one_row_per_track_and_backbone() -> None:
+    probs = np.stack([PROBS, PROBS[::-1]])
+    found = members_table(["t0", "t1", "t2"], probs, ("Net", "Other"), CLASSES, "r")
     assert found.schema.equals(members_schema(CLASSES))
     rows = found.to_pylist()
     assert [(row["track"], row["backbone"]) for row in rows] == [
@@ -109,11 +123,45 @@ def test_members_hold_one_row_per_answered_track_and_backbone() -> None:
     assert {row["run"] for row in rows} == {"r"}
 
 
-@pytest.mark.parametrize("outcomes", [[], BAD])
-def test_members_of_nothing_answered_are_an_empty_table(outcomes: list[Outcome]) -> None:
-    found = members_table(outcomes, np.zeros((2, len(outcomes), 3)), ("Net", "Other"), CLASSES, "r")
-    assert found.schema.equals(members_schema(CLASSES))
-    assert len(found) == 0
+def test_embeddings_are_lists_of_one_length_in_the_order_of_the_members() -> None:
+    vectors = [np.arange(6, dtype=np.float32).reshape(2, 3) + 10 * i for i in range(2)]
+    found = embeddings_table(["t0", "t1"], vectors, ("Net", "Other"), "r")
+    assert found.schema.equals(embeddings_schema(3))
+    assert found.schema.field("embedding").type == pa.list_(pa.float32(), 3)
+    members = members_table(["t0", "t1"], np.zeros((2, 2, 3)), ("Net", "Other"), CLASSES, "r")
+    assert found.select(["track", "backbone", "run"]).equals(members.select(["track", "backbone", "run"]))
+    assert found.column("embedding").to_pylist() == [[0, 1, 2], [3, 4, 5], [10, 11, 12], [13, 14, 15]]
+
+
+def test_members_and_embeddings_of_nothing_answered_are_empty_tables() -> None:
+    members = members_table([], np.zeros((2, 0, 3)), ("Net", "Other"), CLASSES, "r")
+    assert members.schema.equals(members_schema(CLASSES))
+    embeddings = embeddings_table([], [np.zeros((0, 4), np.float32)] * 2, ("Net", "Other"), "r")
+    assert embeddings.schema.equals(embeddings_schema(4))
+    assert len(members) == len(embeddings) == 0
+
+
+def test_windows_are_the_answered_units_with_their_place_in_the_recording() -> None:
+    units = mixed().append_column("row", pa.array([0, 0, 0, 1, 1], pa.int32()))
+    units = units.append_column("window", pa.array([0, 1, 2, 0, 1], pa.int32()))
+    units = units.append_column("start_s", pa.array([0.0, 0.5, 1.0, 0.0, 0.5], pa.float32()))
+    found = windows_table(units, 0.75, CLASSES)
+    assert found.schema.equals(windows_schema(CLASSES), check_metadata=True)
+    places = found.select(["track", "window", "start_s", "end_s"]).to_pylist()
+    # The last window ends where the recording does.
+    assert [tuple(row.values()) for row in places] == [("t0", 0, 0, 0.75), ("t1", 2, 1, 1.5), ("t2", 1, 0.5, 1.25)]
+    answers = ["algorithm", "confidence", "p_a", "unknown_score", "run"]
+    answered = units.filter(pc.is_valid(units.column("algorithm")))
+    assert found.select(answers).to_pylist() == answered.select(answers).to_pylist()
+
+
+def test_every_table_that_may_be_published_has_a_schema() -> None:
+    found = table_schemas(CLASSES, 4)
+    assert list(found) == ["predictions", "members", "embeddings", "windows"]
+    for name, kind in found.items():
+        assert kind.names[0] == "track", name
+        assert kind.names[-1] == "run", name
+        assert len(set(kind.names)) == len(kind.names), name
 
 
 def test_the_answer_file_is_track_and_class_without_header_in_a_zip(tmp_path: Path) -> None:

@@ -152,8 +152,7 @@ def test_validation_takes_the_crop_that_prediction_takes(
 ) -> None:
     recipe = make_tiny_recipe(clip={"seconds": 0.5, "pad": "zeros"})
     ensemble = Ensemble(plan([make_model(recipe=recipe)]), CPU)
-    _, staged = stage(examples.tracks, clip_paths, ensemble.plan)
-    predicted = ensemble.score(staged)[0]
+    predicted = ensemble.score(stage(examples.tracks, clip_paths, ensemble.plan).logmels).probs_NBC[0]
     logits = validate(ensemble.models[0].net, examples, clip_store, recipe, EXACT)
     assert logits.shape == (12, 6)
     np.testing.assert_allclose(torch.softmax(torch.from_numpy(logits), dim=1).numpy(), predicted, atol=1e-6)
