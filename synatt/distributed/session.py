@@ -73,7 +73,7 @@ def ray_session(address: str | None = None) -> Iterator[None]:
 
 def _quieten() -> None:
     """Ray's libraries tell of every stage they start; our own progress lines say what a person needs."""
-    import ray.data  # its logger is set up by the import
+    import ray.data  # noqa: F401 its logger is set up by the import
 
     for noisy in ("ray.train", "ray.tune"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
