@@ -3,9 +3,11 @@
 import io
 from typing import Any
 
+from synatt.storage import StorageError
+
 
 class ByteRange(io.RawIOBase):
-    """`size` bytes of an open pyarrow `file` from `start` on, to read and seek in; only what is asked for is read.
+    """`size` bytes from `start` on of a file that `storage.open_input` gave; only what is asked for is read.
 
     Several may share one file: each has its own place in it. A range ends where the file ends, if that is earlier.
     It is read from C, through which no exception passes: where reading fails it seems to end, and `failure` says why.
@@ -13,7 +15,7 @@ class ByteRange(io.RawIOBase):
 
     def __init__(self, file: Any, start: int, size: int) -> None:
         self._file, self._start, self._size, self._at = file, start, size, 0
-        self.failure: OSError | None = None
+        self.failure: Exception | None = None
 
     def readable(self) -> bool:
         return True
@@ -32,7 +34,7 @@ class ByteRange(io.RawIOBase):
         count = max(0, min(len(buffer), self._size - self._at))
         try:
             data = self._file.read_at(count, self._start + self._at) if count else b""
-        except OSError as err:
+        except (OSError, StorageError) as err:
             self.failure, data = err, b""
         buffer[: len(data)] = data
         self._at += len(data)

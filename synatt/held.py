@@ -22,7 +22,8 @@ from synatt.audio import (
 )
 from synatt.byterange import ByteRange
 from synatt.sources.cells import audio_column
-from synatt.storage.failures import StorageError, why
+from synatt.storage import StorageError, why
+from synatt.storage.filesystems import is_local
 
 # A path or URI, the encoded bytes, a file to seek in, or why there is nothing to decode.
 Source: TypeAlias = str | bytes | BinaryIO | AudioError
@@ -52,8 +53,8 @@ def opened(shard: pa.RecordBatch) -> Iterator[Source]:
     places = map(_Place, *(shard.column(name).to_pylist() for name in _Place._fields))
     for (held, location), group in itertools.groupby(places, key=lambda place: place[:2]):
         run = list(group)
-        local = held is None and (location.startswith("file://") or not storage.is_uri(location))
-        yield from [location] * len(run) if local else _opened(held, location, run)
+        by_name = held is None and is_local(location)
+        yield from [location] * len(run) if by_name else _opened(held, location, run)
 
 
 @contextmanager
@@ -109,24 +110,24 @@ def _cells(file: Any, run: list[_Place]) -> Iterator[Source]:
         table = pq.ParquetFile(whole, buffer_size=PIECE_BYTES, pre_buffer=False, page_checksum_verification=True)
         column = audio_column(table.schema_arrow)
     except (pa.ArrowException, OSError) as err:
-        yield from (_unread(whole, err) for _ in run)
+        yield from [_unread(whole, err, place) for place in run]
         return
     groups = [table.metadata.row_group(i) for i in range(table.num_row_groups)]
     starts = list(itertools.accumulate((group.num_rows for group in groups), initial=0))
     for group, places in itertools.groupby(run, key=lambda place: bisect.bisect_right(starts, place.at) - 1):
         error: Exception | None = None
+        whole.failure = None
         cells = _group_cells(table, group, starts[group], column) if column and group < len(groups) else iter(())
         for place in places:
+            cell = None
             try:
                 cell = next((cell for at, cell in cells if at == place.at), None)
             except (pa.ArrowException, OSError) as err:
                 error = err
-            if error:
-                yield _unread(whole, error)
-            elif cell is None:
-                yield AudioMissingError(f"the table has no audio in row {place.at} any more")
-            else:
+            if cell is not None:
                 yield cell.as_py() or AudioEmptyFileError("the cell is empty")
+            else:
+                yield _unread(whole, error, place)
 
 
 def _group_cells(table: pq.ParquetFile, group: int, start: int, column: str) -> Iterator[tuple[int, pa.Scalar]]:
@@ -142,7 +143,10 @@ def _group_cells(table: pq.ParquetFile, group: int, start: int, column: str) -> 
         start += batch.num_rows
 
 
-def _unread(whole: ByteRange, err: Exception) -> AudioError:
+def _unread(whole: ByteRange, err: Exception | None, place: _Place) -> AudioError:
+    # A table that cannot be read may seem to be damaged, or only to be shorter.
     if whole.failure:
         return AudioUnreachableError(f"reading stopped: {why(whole.failure)}")
-    return AudioCorruptError(f"the Parquet table is damaged: {why(err)}")
+    if err:
+        return AudioCorruptError(f"the Parquet table is damaged: {why(err)}")
+    return AudioMissingError(f"the table has no audio in row {place.at} any more")

@@ -3,14 +3,16 @@
 import io
 import itertools
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pyarrow as pa
 
 from synatt import storage
 from synatt.errors import UsageError
-from synatt.sources.rows import BATCH_ROWS, make_rows, shown_paths
+from synatt.sources.rows import BATCH_ROWS, file_name, make_rows, shown_paths
 from synatt.worklist import Rows
 
+READ_BYTES = 1 << 20
 LIST_SUFFIXES = (".txt", ".lst")
 
 
@@ -22,7 +24,9 @@ def read(path: str) -> Iterator[Rows]:
     Raises:
         UsageError: the list is not UTF-8 text, or cannot be read.
     """
-    folder = storage.absolute(path).rpartition("/")[0]
+    # What stands behind the name of the list are a URI's options, which hold for its neighbours too.
+    before, _, options = storage.absolute(path).rpartition("/" + file_name(path))
+    folder = before + options
     lines = _lines(path)
     while batch := list(itertools.islice(lines, BATCH_ROWS)):
         yield make_rows(shown_paths(pa.array(batch, pa.string())), [_location(folder, line) for line in batch])
@@ -34,7 +38,8 @@ def _location(folder: str, line: str) -> str:
 
 def _lines(path: str) -> Iterator[str]:
     # Lines end in a line feed only: a name may hold whatever else Unicode calls a line break.
-    with storage.open_input(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="\n") as text:
+    with storage.open_input(path) as file:
+        text = io.TextIOWrapper(io.BufferedReader(cast(Any, file), READ_BYTES), encoding="utf-8-sig", newline="\n")
         try:
             for line in text:
                 name = line.removesuffix("\n").removesuffix("\r")

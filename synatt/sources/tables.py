@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from synatt import storage
 from synatt.manifest import ManifestError
 from synatt.sources.rows import inner_path, make_rows, shown_paths
-from synatt.storage.failures import StorageError, why
+from synatt.storage import StorageError, why
 from synatt.worklist import Rows
 
 COLUMNS = ("track", "path", "source")

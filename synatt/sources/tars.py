@@ -11,7 +11,8 @@ from synatt.audio import AUDIO_SUFFIXES
 from synatt.byterange import ByteRange
 from synatt.errors import UsageError
 from synatt.sources.rows import BATCH_ROWS, file_name, make_rows
-from synatt.storage.failures import StorageError, why
+from synatt.storage import StorageError, why
+from synatt.storage.filesystems import is_local
 from synatt.worklist import Rows
 
 log = logging.getLogger("synatt")
@@ -116,7 +117,7 @@ def _headers(path: str) -> Iterator[tarfile.TarInfo | Exception]:
     with storage.open_input(path) as opened:
         file: Any = opened
         whole = ByteRange(file, 0, file.size())
-        headers = _walk(_Headers(whole, BUCKET_READ_BYTES if storage.is_uri(path) else LOCAL_READ_BYTES), path)
+        headers = _walk(_Headers(whole, LOCAL_READ_BYTES if is_local(path) else BUCKET_READ_BYTES), path)
         header: tarfile.TarInfo | Exception | None = None
         while not isinstance(header, Exception):
             try:
