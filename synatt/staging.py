@@ -4,8 +4,9 @@ A *unit* is what the models score: a recording, or one window of a long one. A s
 units, in blocks of bounded size; what failed is a unit too, with its error and no log-mel.
 """
 
+import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -62,8 +63,10 @@ class Units:
     logmel_s: np.ndarray
 
 
-@dataclass
-class _Unit:
+@dataclass(frozen=True)
+class Unit:
+    """One unit; attributes as in `Units`, `logmels` None where it failed."""
+
     row: int
     window: int
     start_s: float
@@ -72,12 +75,14 @@ class _Unit:
     decode_s: float
     logmel_s: float
 
+    @classmethod
+    def failed(cls, row: int, window: int, outcome: Outcome, decode_s: float = 0.0) -> "Unit":
+        return cls(row, window, 0.0, outcome, None, decode_s, 0.0)
+
 
 def stage_shard(shard: pa.RecordBatch, plan: EnsemblePlan, windows: Windows | None = None) -> Iterator[Units]:
     """The units of a shard of the worklist, in blocks; containers are opened once for all their rows."""
-    names = zip(shard.column("track").to_pylist(), shard.column("path").to_pylist(), opened(shard), strict=True)
-    units = (unit for row, named in enumerate(names) for unit in _row_units(row, *named, plan, windows))
-    yield from _blocks(units, plan, max(1, min(MAX_BLOCK_UNITS, BLOCK_BYTES // unit_bytes(plan))))
+    yield from in_blocks(itertools.chain.from_iterable(units_by_row(shard, plan, windows)), plan)
 
 
 def stage(
@@ -96,8 +101,17 @@ def stage(
     return _block(units, 0, True, plan)
 
 
-def _blocks(units: Iterator[_Unit], plan: EnsemblePlan, most: int) -> Iterator[Units]:
-    held: list[_Unit] = []
+def units_by_row(shard: pa.RecordBatch, plan: EnsemblePlan, windows: Windows | None = None) -> Iterator[Iterator[Unit]]:
+    """For each row of a shard its units; a row's have to be taken before the next row's."""
+    names = zip(shard.column("track").to_pylist(), shard.column("path").to_pylist(), opened(shard), strict=True)
+    for row, (track, path, source) in enumerate(names):
+        yield _row_units(row, track, path, source, plan, windows)
+
+
+def in_blocks(units: Iterable[Unit], plan: EnsemblePlan) -> Iterator[Units]:
+    """Units of one shard -> blocks; the same units are always cut at the same places."""
+    most = max(1, min(MAX_BLOCK_UNITS, BLOCK_BYTES // unit_bytes(plan)))
+    held: list[Unit] = []
     done = 0
     for unit in units:
         if len(held) == most:
@@ -107,7 +121,7 @@ def _blocks(units: Iterator[_Unit], plan: EnsemblePlan, most: int) -> Iterator[U
     yield _block(held, done, True, plan)
 
 
-def _block(units: list[_Unit], first: int, last: bool, plan: EnsemblePlan) -> Units:
+def _block(units: list[Unit], first: int, last: bool, plan: EnsemblePlan) -> Units:
     logmels = {view.key: np.zeros((len(units), *_shape(view.recipe)), np.float32) for view in plan.views}
     for i, unit in enumerate(units):
         for key, values in (unit.logmels or {}).items():
@@ -125,40 +139,27 @@ def _block(units: list[_Unit], first: int, last: bool, plan: EnsemblePlan) -> Un
     )
 
 
-def failed_units(rows: pa.RecordBatch, plan: EnsemblePlan, error: str) -> Units:
-    """A block in which every row failed with `error`."""
-    names = zip(rows.column("track").to_pylist(), rows.column("path").to_pylist(), strict=True)
-    failed = [_Unit(i, 0, 0.0, Outcome(*named, error=error), None, 0.0, 0.0) for i, named in enumerate(names)]
-    return _block(failed, 0, True, plan)
-
-
-def renumbered(units: Units, first: int, first_row: int, last: bool) -> Units:
-    """`units` at another place of their shard."""
-    return replace(units, first=first, row=units.row + np.int32(first_row), last=last)
-
-
 def _row_units(
     row: int, track: str, path: str, source: "Source | np.ndarray", plan: EnsemblePlan, windows: Windows | None
-) -> Iterator[_Unit]:
+) -> Iterator[Unit]:
     """The units of one recording; one that fails, or fails half way, ends in a unit that carries the error."""
     known, count, clock = Outcome(track, path), 0, _Clock()
     try:
         for known, audio, start_s in _decoded(Outcome(track, path), source, plan, windows):
             decode_s = clock.lap()
             logmels = {view.key: logmel_crops(audio, view) for view in plan.views}
-            yield _Unit(row, count, start_s, known, logmels, decode_s, clock.lap())
+            yield Unit(row, count, start_s, known, logmels, decode_s, clock.lap())
             # What passed since then was the time of whoever took the unit.
             clock.lap()
             count += 1
         if not count:
             raise AudioSilentError("every window is silent: there is no speech in it")
     except AudioError as err:
-        failed = replace(known, error=f"{err.kind}: {err}")
-        yield _Unit(row, count, 0.0, failed, None, clock.lap(), 0.0)
+        yield Unit.failed(row, count, replace(known, error=f"{err.kind}: {err}"), clock.lap())
     except Exception as err:
         # Whatever a hostile file provokes costs its own row only; the type says where to look.
         said = f"unexpected: {type(err).__name__}: {' '.join(str(err).split())[:300]}"
-        yield _Unit(row, count, 0.0, replace(known, error=said), None, clock.lap(), 0.0)
+        yield Unit.failed(row, count, replace(known, error=said), clock.lap())
 
 
 def _decoded(

@@ -14,7 +14,7 @@ from synatt import staging
 from synatt.ensemble import EnsemblePlan, logmel_crops, plan
 from synatt.predictions import Outcome
 from synatt.sources import read_rows
-from synatt.staging import Units, failed_units, renumbered, stage, stage_shard, unit_bytes
+from synatt.staging import Units, stage, stage_shard, unit_bytes
 from tests.badfiles import make_bad_files
 from tests.conftest import MakeModel, make_tiny_recipe
 from tests.shards import shard_of
@@ -196,20 +196,3 @@ def test_recordings_in_a_tar_and_in_a_table_are_staged_like_loose_files(
 def test_the_size_of_a_unit_is_that_of_its_log_mels(two_views: EnsemblePlan, clip_paths: list[str]) -> None:
     units = stage(["x"], clip_paths[:1], two_views)
     assert unit_bytes(two_views) == sum(array.nbytes for array in units.logmels.values())
-
-
-def test_rows_that_could_not_be_staged_are_a_block_of_errors(two_views: EnsemblePlan, clip_paths: list[str]) -> None:
-    units = failed_units(shard_of(["x", "y"], clip_paths[:2]), two_views, "crashed: twice")
-    assert units.outcomes == [Outcome(t, p, error="crashed: twice") for t, p in zip("xy", clip_paths, strict=False)]
-    assert (units.row.tolist(), units.window.tolist()) == ([0, 1], [0, 0])
-    assert {a.shape[0] for a in units.logmels.values()} == {2}
-    assert not any(a.any() for a in units.logmels.values())
-
-
-def test_a_block_can_be_moved_to_another_place_of_its_shard(one_view: EnsemblePlan, clip_paths: list[str]) -> None:
-    units = stage(["x", "y"], clip_paths[:2], one_view)
-    moved = renumbered(units, 30, 12, False)
-    assert (moved.first, moved.row.tolist(), moved.last) == (30, [12, 13], False)
-    assert moved.row.dtype == np.int32
-    assert moved.outcomes == units.outcomes
-    assert (units.first, units.row.tolist(), units.last) == (0, [0, 1], True)

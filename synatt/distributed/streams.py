@@ -108,7 +108,7 @@ def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, pati
         # Ray means to drop `max_retries`, and has no other way yet to say it for the tasks of one stage.
         warnings.simplefilter("ignore", DeprecationWarning)
         blocks = shards.map_batches(
-            decode,
+            decode,  # type: ignore[arg-type]
             batch_size=None,
             batch_format="numpy",
             fn_kwargs={"scoring": scoring},
