@@ -25,6 +25,11 @@ DESCRIPTIONS = {
     "confidence": "calibrated probability of `algorithm`",
     "unknown_score": "higher = less like any known algorithm: 1 - the largest probability of a known class",
     "run": "id of the ensemble and of the run",
+    "backbone": "member of the ensemble",
+    "embedding": "penultimate vector of `backbone`, the mean over crops and windows",
+    "window": "number of the window within its recording, from 0; silent windows are left out",
+    "start_s": "where the window starts in the recording, in seconds",
+    "end_s": "where it ends",
 }
 
 
@@ -55,17 +60,21 @@ def schema(classes: Sequence[str]) -> pa.Schema:
         ("unknown_score", pa.float32()),
         ("run", pa.string()),
     ]
+    return _described(fields, {"synatt.classes": json.dumps(list(classes))})
+
+
+def _described(fields: Sequence[tuple[str, pa.DataType]], metadata: dict[str, str] | None = None) -> pa.Schema:
     described = [
         pa.field(name, kind, metadata={"description": DESCRIPTIONS.get(name, f"probability of {name[2:]}")})
         for name, kind in fields
     ]
-    return pa.schema(described, metadata={"synatt.classes": json.dumps(list(classes))})
+    return pa.schema(described, metadata=metadata)
 
 
 def members_schema(classes: Sequence[str]) -> pa.Schema:
     """The `members` table: one row per track and backbone."""
     columns = [("track", pa.string()), ("backbone", pa.string()), *((f"p_{c}", pa.float32()) for c in classes)]
-    return pa.schema([*columns, ("run", pa.string())])
+    return _described([*columns, ("run", pa.string())])
 
 
 def unknown_score(probs_BC: np.ndarray, classes: Sequence[str]) -> np.ndarray:
@@ -120,7 +129,7 @@ def members_table(
 def embeddings_schema(width: int) -> pa.Schema:
     """The `embeddings` table: one row per track and backbone, the penultimate vector as a fixed-size list."""
     vector = pa.list_(pa.field("item", pa.float32()), width)
-    return pa.schema([("track", pa.string()), ("backbone", pa.string()), ("embedding", vector), ("run", pa.string())])
+    return _described([("track", pa.string()), ("backbone", pa.string()), ("embedding", vector), ("run", pa.string())])
 
 
 def embeddings_table(
@@ -145,7 +154,8 @@ def windows_schema(classes: Sequence[str]) -> pa.Schema:
     """The `windows` table: one row per track and window that was scored."""
     answers = ["algorithm", "algorithm_name", "confidence", *(f"p_{c}" for c in classes), "unknown_score", "run"]
     places = [("track", pa.string()), ("window", pa.int32()), ("start_s", pa.float32()), ("end_s", pa.float32())]
-    return pa.schema([*map(pa.field, *zip(*places, strict=True)), *(schema(classes).field(name) for name in answers)])
+    whole = schema(classes)
+    return _described([*places, *((name, whole.field(name).type) for name in answers)])
 
 
 def windows_table(units: pa.Table, seconds: float, classes: Sequence[str]) -> pa.Table:

@@ -162,6 +162,9 @@ def test_every_table_that_may_be_published_has_a_schema() -> None:
         assert kind.names[0] == "track", name
         assert kind.names[-1] == "run", name
         assert len(set(kind.names)) == len(kind.names), name
+        assert all(field.metadata[b"description"] for field in kind), name
+    about = {field.name: field.metadata[b"description"].decode() for kind in found.values() for field in kind}
+    assert {name for name in about if about[name].startswith("probability")} == {"p_a", "p_b", "p_unknown"}
 
 
 def test_the_answer_file_is_track_and_class_without_header_in_a_zip(tmp_path: Path) -> None:
