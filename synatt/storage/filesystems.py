@@ -72,6 +72,9 @@ def filesystem(path: str | os.PathLike[str]) -> tuple[pafs.FileSystem, str]:
     uri = _parse(path)
     if uri.scheme == "s3":
         return s3.connect(s3_store(path), uri.host), f"{uri.host}/{uri.key}".rstrip("/")
+    if uri.scheme in ("http", "https"):
+        # fsspec would, but calls whatever goes wrong a missing file, an outage too.
+        raise StorageError(f"cannot use {shown(path)}: the web is not storage, copy the file to a disk or bucket")
     user, options = f"{uri.user}@" if uri.user else "", f"?{uri.options}" if uri.options else ""
     # One filesystem per bucket: asking pyarrow again for every key would look its settings up every time.
     served, root = _remote(f"{uri.scheme}://{user}{uri.host}{options}")
@@ -86,7 +89,10 @@ def s3_store(path: str) -> s3.Store:
             f"cannot parse {shown(path)}: want s3://BUCKET/KEY; keys are best given as AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or in front of the bucket with '/' and '@' written %2F and %40"
         )
-    return s3.store(uri.user, uri.options)
+    try:
+        return s3.store(uri.user, uri.options)
+    except StorageError as err:
+        raise StorageError(f"cannot parse {shown(path)}: {err}") from None
 
 
 @lru_cache(maxsize=64)
@@ -102,7 +108,7 @@ def _remote(root: str) -> tuple[pafs.FileSystem, str]:
             import fsspec
 
             return pafs.PyFileSystem(pafs.FSSpecHandler(fsspec.filesystem(scheme))), host
-        except (ImportError, ValueError):
+        except (ImportError, ValueError, TypeError):
             said = redact(str(err))
             raise StorageError(f"{shown(root)}: no filesystem serves '{scheme}://' ({said})") from None
 
@@ -161,7 +167,7 @@ def _asked_plainly(path: str, reason: Reason) -> Reason:
         )
     try:
         served, inner = filesystem(path)
-        served.get_file_info(pafs.FileSelector(f"{inner.partition('/')[0]}/{uuid.uuid4()}", allow_not_found=True))
+        served.get_file_info(pafs.FileSelector(f"{inner.partition('/')[0]}/{uuid.uuid4()}"))
     except FAILURES as err:
         told = why(err)
         return told if told.kind in (Kind.NO_BUCKET, Kind.WRONG_KEY) else reason

@@ -41,7 +41,7 @@ def list_files(folder: str, recursive: bool = True, unnamable: list[str] | None 
     if is_local(folder):
         names = list(iter_files(folder, recursive, unnamable))
         return sorted((name, os.stat(os.path.join(inner, name)).st_size) for name in names)
-    found = ask("list", folder, lambda served, inner: _listed(served, inner, recursive))
+    found = ask("list", folder, lambda served, inner: listed(served, inner, recursive))
     # Some filesystems spell listed paths with a leading slash, whatever they were asked for.
     prefix = inner.strip("/") + "/"
     rows = [(f.path.lstrip("/").removeprefix(prefix), f.size) for f in found if f.type == pafs.FileType.File]
@@ -98,14 +98,18 @@ class _Found(NamedTuple):
     odd: list[str]
 
 
-def _listed(served: pafs.FileSystem, folder: str, recursive: bool) -> list[pafs.FileInfo]:
-    # On an object store every folder is there: those that hold nothing yet, too.
-    selector = pafs.FileSelector(folder, recursive=recursive, allow_not_found=has_only_objects(served))
-    return served.get_file_info(selector)
+def listed(served: pafs.FileSystem, folder: str, recursive: bool) -> list[pafs.FileInfo]:
+    try:
+        return served.get_file_info(pafs.FileSelector(folder, recursive=recursive))
+    except FileNotFoundError:
+        if not has_only_objects(served):
+            raise
+        # Every folder of a bucket is there: those that hold nothing yet, too.
+        return []
 
 
 def _scan_bucket(served: pafs.FileSystem, folder: str, place: _Place) -> _Found:
-    entries = _listed(served, folder, recursive=False)
+    entries = listed(served, folder, recursive=False)
     seen = sorted((e.base_name, e.type) for e in entries if not e.base_name.startswith("."))
     files = [place.name(name) for name, kind in seen if kind == pafs.FileType.File]
     folders = [_Place(place.name(name), ()) for name, kind in seen if kind == pafs.FileType.Directory]
@@ -134,5 +138,5 @@ def _scan_local(_: pafs.FileSystem, folder: str, place: _Place) -> _Found:
 
 def list_dirs(folder: str) -> list[str]:
     """Sorted names of the folders directly below `folder`."""
-    found = ask("list", folder, lambda served, inner: _listed(served, inner, recursive=False))
+    found = ask("list", folder, lambda served, inner: listed(served, inner, recursive=False))
     return sorted(f.base_name for f in found if f.type == pafs.FileType.Directory)

@@ -9,7 +9,7 @@ import pyarrow.fs as pafs
 from synatt.storage import s3
 from synatt.storage.failures import StorageError
 from synatt.storage.filesystems import ask, failed, filesystem, has_only_objects, is_local, join, s3_store
-from synatt.storage.listing import is_dir, is_file
+from synatt.storage.listing import is_dir, is_file, listed
 from synatt.storage.redaction import shown
 
 # Objects are copied and deleted one a request; many requests at once are throttled.
@@ -59,7 +59,9 @@ def delete_dir(folder: str) -> None:
     # Folders that are still there are empty objects 'folder/', which other programs leave.
     for name in reversed(_below(folder, pafs.FileType.Directory)):
         _delete(join(folder, name), slash="/")
-    _delete(folder, slash="/")
+    if "/" in filesystem(folder)[1]:
+        # Not the bucket itself.
+        _delete(folder, slash="/")
 
 
 def _move(src: str, dst: str, move_objects: Callable[[str, str], None]) -> None:
@@ -102,7 +104,7 @@ def _for_all(names: Iterable[str], work: Callable[[str], None]) -> None:
 
 def _below(folder: str, kind: pafs.FileType) -> list[str]:
     def names(served: pafs.FileSystem, inner: str) -> list[str]:
-        found = served.get_file_info(pafs.FileSelector(inner, recursive=True, allow_not_found=True))
+        found = listed(served, inner, recursive=True)
         return sorted(f.path.removeprefix(f"{inner}/") for f in found if f.type == kind)
 
     return ask("list", folder, names)

@@ -35,24 +35,25 @@ def patiently(call: Callable[[], T]) -> T:
 
     Raises: what `call` raised last.
     """
-    asked_s = give_up_s = 0.0
+    failed_s = give_up_s = None
     wait_s = FIRST_WAIT_S
     while True:
         try:
             value = call()
         except FAILURES as err:
             reason, now_s = why(err), time.monotonic()
-            if not asked_s:
-                asked_s, give_up_s = now_s, now_s + _patience_s
+            if failed_s is None or give_up_s is None:
+                failed_s, give_up_s = now_s, now_s + _patience_s
             if not reason.passes or now_s >= give_up_s:
-                _outage.over(answered=False)
+                if now_s > failed_s:
+                    _outage.over(answered=False)
                 raise
-            if now_s - asked_s > SILENT_S:
+            if now_s - failed_s > SILENT_S:
                 _outage.noticed(reason, _patience_s)
             time.sleep(min(give_up_s - now_s, wait_s * random.uniform(0.5, 1.0)))
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
         else:
-            if asked_s:
+            if failed_s is not None:
                 _outage.over(answered=True)
             return value
 
@@ -68,7 +69,7 @@ class _Outage:
         with self._lock:
             if not self._since_s:
                 self._since_s = time.monotonic()
-                log.warning("storage does not answer, trying again for %g s: %s", patience_s, reason)
+                log.warning("trying again for %g s: %s", patience_s, reason)
 
     def over(self, answered: bool) -> None:
         with self._lock:

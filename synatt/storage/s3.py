@@ -90,8 +90,9 @@ def connect(place: Store, bucket: str) -> pafs.S3FileSystem:
         connect_timeout=CONNECT_TIMEOUT_S,
         request_timeout=REQUEST_TIMEOUT_S,
         retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=1),
-        # A small file is one request instead of three.
-        allow_delayed_open=True,
+        # Streams that write and open later end otherwise: what a failed one was given, they may publish when dropped.
+        background_writes=True,
+        allow_delayed_open=False,
         force_virtual_addressing=place.force_virtual_addressing,
         tls_ca_file_path=place.tls_ca_file_path,
     )
@@ -110,7 +111,10 @@ def delete(place: Store, path: str) -> None:
 
     Raises:
         OSError: it could not be deleted; not when it was not there.
+        ValueError: `path` is a bucket, which the same request would delete.
     """
+    if not path.partition("/")[2]:
+        raise ValueError(f"{path} is a bucket")
     address = place.endpoint or ""
     now = datetime.now(UTC)
     target = "/" + quote(path, safe="/-_.~")

@@ -5,14 +5,20 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, BinaryIO
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 
 from synatt.storage.failures import StorageError, why
 from synatt.storage.filesystems import ask, failed, filesystem, is_local
 from synatt.storage.redaction import shown
+
+# An upload holds no more than this in memory.
+UNANSWERED_BYTES = 64 << 20
 
 
 @contextmanager
@@ -33,7 +39,7 @@ def open_output(path: str) -> Iterator[BinaryIO]:
     with _gathered(path) as file:
         yield file
         file.flush()
-        ask("write", path, lambda served, inner: _send(file.name, os.path.getsize(file.name), served, inner))
+        ask("write", path, partial(_upload, file.name))
 
 
 @contextmanager
@@ -67,9 +73,24 @@ def _gathered(path: str) -> Iterator[Any]:
         ) from None
 
 
-def _send(file: str, size: int, served: pafs.FileSystem, inner: str) -> None:
-    # One call, in which no Python exception can end the upload early.
-    pafs.copy_files(file, inner, source_filesystem=pafs.LocalFileSystem(), destination_filesystem=served)
+def _upload(file: str, served: pafs.FileSystem, inner: str) -> None:
+    # An exception that the main thread gets between two lines (Ctrl-C, a cancelled task) would drop the stream, and a
+    # stream that is dropped publishes what it was given. No other thread gets any.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(_send, file, served, inner).result()
+
+
+def _send(file: str, served: pafs.FileSystem, inner: str) -> None:
+    size = os.path.getsize(file)
+    with pa.memory_map(file) as data:
+        out = served.open_output_stream(inner)
+        try:
+            while part := data.read_buffer(UNANSWERED_BYTES):
+                out.write(part)
+                # Returns once all of it has arrived, or raises what the upload then ends with.
+                out.flush()
+        finally:
+            out.close()
     arrived = served.get_file_info(inner).size
     if arrived != size:
         raise ConnectionError(f"the answer was cut: {arrived} of {size} bytes have arrived")
