@@ -156,7 +156,7 @@ def _classified(err: BaseException, said: str) -> tuple[Kind, str]:
     if status:
         return _BY_STATUS.get(status, _BUSY if status >= 500 else _REFUSED)
     if isinstance(err, FileNotFoundError):
-        return _MISSING
+        return Kind.NOT_FOUND, ""
     if (
         isinstance(err, ConnectionError | TimeoutError | socket.gaierror)
         or (isinstance(err, OSError) and err.errno in _ERRNOS)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -47,6 +48,12 @@ def test_a_uri_has_a_scheme(path: str, uri: bool) -> None:
         (("/a/b/", "c.txt"), "/a/b/c.txt"),
         (("s3://bucket", "k"), "s3://bucket/k"),
         (("s3://bucket/", "a/b", "c"), "s3://bucket/a/b/c"),
+        (
+            ("s3://bucket/a?region=r&endpoint_override=http://h:1/", "b"),
+            "s3://bucket/a/b?region=r&endpoint_override=http://h:1/",
+        ),
+        (("s3://bucket/what?", "b"), "s3://bucket/what?/b"),
+        (("what?a=b", "c"), "what?a=b/c"),
     ],
 )
 def test_parts_are_joined_with_single_slashes(parts: tuple[str, ...], joined: str) -> None:
@@ -110,6 +117,53 @@ def test_a_stop_between_writing_and_renaming_leaves_the_old_file(
     assert "connection lost" in refused(storage.write_bytes, str(path), b"new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_file_is_seen_when_it_is_whole_and_never_after_an_exception(tmp_path: Path, remote: bool) -> None:
+    folder = "memory://whole" if remote else str(tmp_path / "new")
+    with storage.open_output(f"{folder}/x") as file:
+        file.write(b"one ")
+        assert not storage.exists(f"{folder}/x")
+        file.write(b"file")
+    assert storage.read_bytes(f"{folder}/x") == b"one file"
+    with pytest.raises(ZeroDivisionError), storage.open_output(f"{folder}/x") as file:
+        file.write(b"half")
+        raise ZeroDivisionError
+    assert storage.read_bytes(f"{folder}/x") == b"one file"
+    assert storage.list_files(folder) == [("x", 8)]
+    assert remote or os.listdir(folder) == ["x"]
+
+
+def test_no_room_to_gather_a_remote_file_is_told_from_no_room_on_the_remote_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    said = refused(storage.write_bytes, "memory://whole/y", b"x")
+    assert said.startswith("cannot write memory://whole/y: [Errno 2] No such file or directory")
+    assert said.endswith(f"(gathering it in {tmp_path}/gone)")
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_files_and_folders_are_moved(tmp_path: Path, remote: bool) -> None:
+    base = "memory://moving" if remote else str(tmp_path)
+    for name in ("a/x", "a/b/y", "a/b/.h"):
+        storage.write_text(f"{base}/{name}", name)
+    storage.write_text(f"{base}/z", "old")
+    storage.move(f"{base}/a/x", f"{base}/z")
+    assert storage.read_text(f"{base}/z") == "a/x"
+    storage.move_dir(f"{base}/a", f"{base}/new/a")
+    assert storage.list_files(base) == [("new/a/b/y", 5), ("z", 3)]
+    assert storage.read_text(f"{base}/new/a/b/.h") == "a/b/.h"
+    assert f"cannot move {base}/a" in refused(storage.move_dir, f"{base}/a", f"{base}/c")
+    assert "different storages" in refused(storage.move, f"{base}/z", "s3://bucket/z")
+
+
+def test_a_folder_is_not_moved_over_another(tmp_path: Path) -> None:
+    for name in ("a/x", "b/y"):
+        storage.write_text(str(tmp_path / name), "x")
+    assert "cannot move" in refused(storage.move_dir, str(tmp_path / "a"), str(tmp_path / "b"))
+    assert storage.list_files(str(tmp_path)) == [("a/x", 1), ("b/y", 1)]
 
 
 def test_what_is_there_is_told_apart(tmp_path: Path) -> None:
