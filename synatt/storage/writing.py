@@ -1,6 +1,7 @@
 """Files to write, whole or not at all."""
 
 import json
+import mmap
 import os
 import tempfile
 import uuid
@@ -10,15 +11,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, BinaryIO
 
-import pyarrow as pa
 import pyarrow.fs as pafs
 
 from synatt.storage.failures import StorageError, why
 from synatt.storage.filesystems import ask, failed, filesystem, is_local
 from synatt.storage.redaction import shown
 
-# An upload holds no more than this in memory.
-UNANSWERED_BYTES = 64 << 20
+# An upload holds no more than a few times this in memory.
+PART_BYTES = 32 << 20
 
 
 @contextmanager
@@ -80,15 +80,18 @@ def _upload(file: str, served: pafs.FileSystem, inner: str) -> None:
         thread.submit(_send, file, served, inner).result()
 
 
-def _send(file: str, served: pafs.FileSystem, inner: str) -> None:
-    size = os.path.getsize(file)
-    with pa.memory_map(file) as data:
+def _send(path: str, served: pafs.FileSystem, inner: str) -> None:
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
         out = served.open_output_stream(inner)
         try:
-            while part := data.read_buffer(UNANSWERED_BYTES):
-                out.write(part)
-                # Returns once all of it has arrived, or raises what the upload then ends with.
-                out.flush()
+            # Mapped, for then no failure to read it can end the upload early, part by part to hold no more in memory.
+            for start in range(0, size, PART_BYTES):
+                count = min(PART_BYTES, size - start)
+                with mmap.mmap(file.fileno(), count, offset=start, access=mmap.ACCESS_READ) as part:
+                    out.write(part)
+                    # Returns once all of it has arrived, or raises what the upload then ends with.
+                    out.flush()
         finally:
             out.close()
     arrived = served.get_file_info(inner).size

@@ -173,7 +173,7 @@ class Stopped(Exception):
 def test_a_signal_in_the_middle_of_an_upload_publishes_no_part_of_it(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "UNANSWERED_BYTES", 1 << 20)
+    monkeypatch.setattr(writing, "PART_BYTES", 1 << 20)
     path, data = f"{folder}/x", os.urandom(30_000_000)
 
     def stop(*args: object) -> None:
