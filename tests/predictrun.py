@@ -60,7 +60,8 @@ def start_predict(argv: list[str], log: Path, env: dict[str, str] | None = None)
             cwd=ROOT,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env={**clean, **(env or {})},
+            # A cluster that another test has started here is none of this run's business.
+            env={**clean, "RAY_ADDRESS": "local", **(env or {})},
             start_new_session=True,
         )
 

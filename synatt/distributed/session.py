@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -15,9 +16,12 @@ log = logging.getLogger("synatt")
 
 # Seconds that the processes of a local Ray have to end after its shutdown.
 GRACE_S = 5.0
+# Seconds in which a cluster must accept a connection.
+CONNECT_S = 5.0
 
 # Ray sends the whole working folder to its workers when it sees `uv run`; a local Ray and a submitted job have it.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+# A task without a GPU of its own keeps CUDA_VISIBLE_DEVICES as it is, which is what Ray itself announces to do.
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # Epoch lines differ only in their numbers; Ray would hide all but the first as repeated.
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
@@ -40,7 +44,8 @@ def ray_session(address: str | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    local = address is None and "RAY_ADDRESS" not in os.environ
+    address = _checked(address or os.environ.get("RAY_ADDRESS") or _remembered())
+    local = address == "local"
     foreign = _children()
     try:
         # The dashboard belongs to a local Ray too: Ray Train asks its state service whether a run is alive.
@@ -52,7 +57,7 @@ def ray_session(address: str | None = None) -> Iterator[None]:
         )
     except (ConnectionError, ValueError, TimeoutError) as err:
         first = (str(err).splitlines() or [type(err).__name__])[0]
-        raise UsageError(f"no Ray cluster at {address or os.environ.get('RAY_ADDRESS')}: {first}") from None
+        raise UsageError(f"no Ray cluster at {address}: {first}") from None
     _quieten()
     have = ray.cluster_resources()
     log.info(
@@ -69,6 +74,36 @@ def ray_session(address: str | None = None) -> Iterator[None]:
         ray.shutdown()
         if local:
             _reap(started)
+
+
+def _remembered() -> str:
+    """The cluster that `ray start` noted on this machine, by which Ray goes too; 'local' where there is none."""
+    from ray._private.utils import read_ray_address
+
+    noted = read_ray_address()
+    if noted and not _answers(noted):
+        log.warning("the Ray cluster at %s, noted on this machine, does not answer: starting a local one", noted)
+        return "local"
+    return noted or "local"
+
+
+def _checked(address: str) -> str:
+    # Ray itself would try for minutes, and say only then that nobody is there.
+    if not _answers(address):
+        raise UsageError(f"no Ray cluster at {address}: nothing answers there")
+    return address
+
+
+def _answers(address: str) -> bool:
+    """Whether something listens at ``host:port`` or ``ray://host:port``; true for what is no such address."""
+    found = re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address)
+    if not found:
+        return True
+    try:
+        with socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=CONNECT_S):
+            return True
+    except OSError:
+        return False
 
 
 def _quieten() -> None:
