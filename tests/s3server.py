@@ -4,6 +4,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -32,6 +33,7 @@ class S3Server:
         self._program, self.folder = program, folder
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._changing, self._closed = threading.Lock(), False
 
     @property
     def url(self) -> str:
@@ -56,9 +58,11 @@ class S3Server:
         return f"?region=us-east-1&endpoint_override={self.url}"
 
     def start(self, within_s: float = 20.0) -> None:
-        """Start, on the same port each time; returns once requests are answered."""
-        with open(self.folder.parent / "s3server.log", "ab") as log:
-            self._process = subprocess.Popen(
+        """Start, on the same port each time; returns once requests are answered. Nothing happens after `close`."""
+        with self._changing, open(self.folder.parent / "s3server.log", "ab") as log:
+            if self._closed:
+                return
+            process = self._process = subprocess.Popen(
                 [self._program, "serve", "s3", "--auth-key", f"{KEY},{SECRET}"]
                 + ["--addr", f"127.0.0.1:{self.port}", "--config", "", str(self.folder)],
                 stdout=log,
@@ -66,17 +70,23 @@ class S3Server:
             )
         give_up_s = time.monotonic() + within_s
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > give_up_s:
+            if process.poll() is not None or time.monotonic() > give_up_s:
                 said = (self.folder.parent / "s3server.log").read_text()[-2000:]
                 raise RuntimeError(f"rclone did not serve S3 at {self.url}: {said}")
             time.sleep(0.05)
 
     def stop(self) -> None:
         """Kill it: requests that are under way are cut off."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        with self._changing:
+            if self._process is not None:
+                self._process.kill()
+                self._process.wait()
+                self._process = None
+
+    def close(self) -> None:
+        """Stop for good: a thread that would start it later does not."""
+        self._closed = True
+        self.stop()
 
     def _answers(self) -> bool:
         try:
@@ -101,7 +111,7 @@ def s3_server(folder: Path, buckets: tuple[str, ...] = ("bucket",)) -> Iterator[
         server.start()
         yield server
     finally:
-        server.stop()
+        server.close()
 
 
 def _free_port() -> int:
