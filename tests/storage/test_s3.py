@@ -244,7 +244,7 @@ def test_a_path_that_cannot_be_parsed_is_shown_without_its_key(folder: str) -> N
     assert "the web is not storage" in refused(storage.read_bytes, "https://host/x?sig=abc")
 
 
-@pytest.mark.parametrize("patience_s", [0.0, 1.0])
+@pytest.mark.parametrize("patience_s", [0.0, 0.5])
 def test_where_nothing_listens_fails_fast_and_says_where(
     server: S3Server, monkeypatch: pytest.MonkeyPatch, patience_s: float, capfd: pytest.CaptureFixture[str]
 ) -> None:
