@@ -92,7 +92,7 @@ def work(args: argparse.Namespace) -> str:
         answer=args.answer,
         fresh=args.fresh,
         address=args.address,
-        patience_s=60 * args.stall_minutes or None,
+        stall_s=60 * args.stall_minutes or None,
     )
     found = predict(lambda: read_rows(args.input), args.models, args.output, settings)
     if found.summary.rows and found.summary.failed == found.summary.rows:

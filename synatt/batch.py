@@ -46,7 +46,7 @@ class PredictSettings:
         answer: also write the competition's answer file.
         fresh: drop what an earlier run left.
         address: of a Ray cluster.
-        patience_s: give the run up when nothing comes for so long; None: never.
+        stall_s: give the run up when nothing comes for so long; None: never.
     """
 
     members: bool = False
@@ -57,7 +57,7 @@ class PredictSettings:
     answer: bool = False
     fresh: bool = False
     address: str | None = None
-    patience_s: float | None = 1800.0
+    stall_s: float | None = 1800.0
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -93,6 +93,8 @@ def predict(rows: RowStream, models: list[str], output: str, settings: PredictSe
     if finished is None:
         work = _worklist(output, rows, settings, asked)
         named = {"run": f"{ensemble.run}-{work.digest[:8]}", **asked}
+        # What has begun should survive that storage does not answer for a while.
+        storage.set_patience(storage.RUN_PATIENCE_S)
         staging = storage.absolute(storage.join(output, STAGING))
         run = _Run(work, ensemble, settings, width, named, staging)
         records = [_Record(staging, number, segment) for number, segment in enumerate(work.segments)]
@@ -240,7 +242,7 @@ def _score_missing(run: _Run, records: "list[_Record]") -> None:
         for record in left:
             todo = [shard for shard in range(record.segment.shards) if shard not in done[record.number]]
             if todo:
-                score_shards(todo, run.scoring(record), progress, run.settings.patience_s)
+                score_shards(todo, run.scoring(record), progress, run.settings.stall_s)
             record.write(run_task(publish.merge_segment, run.merge(record)))
         progress.finish()
 

@@ -225,7 +225,7 @@ class _Keys:
             self._flush(scratch)
 
     def _flush(self, scratch: str) -> None:
-        keys = np.sort(np.concatenate(self._held))
+        keys = np.sort(np.concatenate([*self._held, np.zeros(0, np.uint64)]))
         bounds = np.searchsorted(keys >> np.uint64(56), np.arange(PLACES + 1))
         for place in range(PLACES):
             with open(os.path.join(scratch, str(place)), "ab") as file:

@@ -65,7 +65,7 @@ def test_rows_that_share_a_read_stay_in_one_shard(tmp_path: Path) -> None:
 
 
 def test_a_read_of_very_many_rows_is_parted_all_the_same(tmp_path: Path) -> None:
-    count = worklist.MAX_TOGETHER_ROWS + 1
+    count = 2 * worklist.MAX_TOGETHER_ROWS
     work = worklist.write(stream(numbered(count), count, together=True), str(tmp_path))
     assert max(map(len, read_back(tmp_path, work))) == worklist.MAX_SHARD_ROWS
 

@@ -29,8 +29,6 @@ log = logging.getLogger("synatt")
 PROGRESS_S = 10.0
 # Memory of a scoring actor besides its weights: torch itself and the activations of a batch.
 SCORE_BYTES = 1 << 30
-# Seconds that a worker goes on trying when storage does not answer: a run should survive a short outage.
-PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -85,11 +83,11 @@ def share_out(cpus: float, gpus: int, memory: float, actor_bytes: float) -> Pool
     return Pool(actors, 0.5, 0, 0.5, max(1, int(cpus) // actors))
 
 
-def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, patience_s: float | None) -> None:
+def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, stall_s: float | None) -> None:
     """Stage and score the shards `todo` of one segment.
 
     Args:
-        patience_s: longest time without any block before the run is given up.
+        stall_s: longest time without any block before the run is given up.
 
     Raises:
         WorkError: a stage failed or stalled; the message is the first cause, not Ray's trail.
@@ -130,7 +128,7 @@ def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, pati
     )
     batches = scored.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0)
     try:
-        for batch in prefetched(batches, 2, patience_s, lambda: WorkError(_stalled(patience_s or 0.0))):
+        for batch in prefetched(batches, 2, stall_s, lambda: WorkError(_stalled(stall_s or 0.0))):
             if failure := next((str(f) for f in batch["failure"] if f), None):
                 raise WorkError(f"prediction stopped: {failure}")
             work_s = {name: float(batch[name].sum()) for name in ("decode", "log-mel", "score")}
@@ -168,7 +166,7 @@ def decode(block: dict[str, np.ndarray], scoring: Scoring) -> Iterator[dict[str,
 
     # A task has one core; more threads than that only fight over it.
     torch.set_num_threads(1)
-    storage.set_patience(PATIENCE_S)
+    storage.set_patience(storage.RUN_PATIENCE_S)
     (shard,) = (int(s) for s in block["shard"])
     rows = worklist.read_shard(scoring.work, scoring.segment, shard)
     marker = storage.join(scoring.staging, "started", f"{shard:06d}")
@@ -246,7 +244,7 @@ class Score:
 
         if self._threads:
             torch.set_num_threads(self._threads)
-        storage.set_patience(PATIENCE_S)
+        storage.set_patience(storage.RUN_PATIENCE_S)
         self._ensemble = Ensemble(self._scoring.plan)
 
     def _score(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -288,7 +286,7 @@ def run_task(work: Callable[..., Any], *args: Any) -> Any:
     import ray
 
     def patiently() -> Any:
-        storage.set_patience(PATIENCE_S)
+        storage.set_patience(storage.RUN_PATIENCE_S)
         return work(*args)
 
     try:

@@ -20,7 +20,7 @@ _KINDS = (
     f"({', '.join(lists.LIST_SUFFIXES)}), a {tars.TAR_SUFFIX}, a recording, or a folder of these"
 )
 
-_Read = Callable[[], Iterator[Rows]]
+_Read = partial[Iterator[Rows]]
 
 
 def read_rows(paths: Sequence[str]) -> Iterator[Rows]:
@@ -32,7 +32,7 @@ def read_rows(paths: Sequence[str]) -> Iterator[Rows]:
 
     Raises:
         UsageError: at once, when an input is missing or of no such kind; during the reading, when one cannot be read
-            or has no row.
+            or, unless it is a table, has no row.
     """
     if not paths:
         raise UsageError("nothing to read: give --input PATH")
@@ -45,7 +45,8 @@ def _all(inputs: list[tuple[str, _Read]]) -> Iterator[Rows]:
         for rows in read():
             count += rows.batch.num_rows
             yield rows
-        if not count:
+        # A table without rows is an empty job; anything else without a recording is a mistake.
+        if not count and read.func not in (tables.read, _parquet):
             raise UsageError(f"no recording in {storage.shown(path)}; an input is {_KINDS}")
 
 

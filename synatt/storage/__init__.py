@@ -7,13 +7,14 @@ from synatt.storage.failures import Kind, Reason, StorageError, why
 from synatt.storage.filesystems import absolute, filesystem, is_uri, join
 from synatt.storage.listing import exists, info, is_dir, is_file, iter_files, list_dirs, list_files
 from synatt.storage.moving import delete_dir, delete_file, make_dirs, move, move_dir
-from synatt.storage.patience import set_patience
+from synatt.storage.patience import RUN_PATIENCE_S, set_patience
 from synatt.storage.reading import open_input, read_bytes, read_json, read_text
 from synatt.storage.redaction import redact, shown
 from synatt.storage.tables import parquet_files, read_table, write_table
 from synatt.storage.writing import open_output, write_bytes, write_json, write_text
 
 __all__ = [
+    "RUN_PATIENCE_S",
     "Kind",
     "Reason",
     "StorageError",

@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 # The first wait and the longest: each is twice the last, shortened at random so that workers do not ask in step.
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
+# How long driver and workers ask again in the middle of a run, which should survive a short outage.
+RUN_PATIENCE_S = 120.0
 # A throttled request or a lost packet is nobody's news.
 SILENT_S = 0.5
 
