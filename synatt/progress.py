@@ -79,9 +79,7 @@ def describe(tally: Tally, before: int, total: int, seconds: float) -> str:
     done = before + tally.rows
     left = f"{clock((total - done) / rate)} left" if rate and done < total else "done" if done >= total else "starting"
     hours = tally.audio_s / 3600 / max(seconds, 1e-9)
-    return (
-        f"{done:,} / {total:,} clips, {rate:.1f} clips/s, {hours:.3f} h of audio/s, {tally.errors:,} errors, {left}"
-    )
+    return f"{done:,} / {total:,} clips, {rate:.1f} clips/s, {hours:.3f} h of audio/s, {tally.errors:,} errors, {left}"
 
 
 def shares(work_s: "Counter[str]") -> str:
