@@ -105,6 +105,19 @@ def add_address(p: argparse.ArgumentParser) -> None:
     )
 
 
+class _Lines(logging.Formatter):
+    """Lines of progress, in which no URI shows a credential."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _shown_in(super().format(record))
+
+
+def _shown_in(text: str) -> str:
+    from synatt.storage import shown_in  # late: storage is not needed for --help
+
+    return shown_in(text)
+
+
 def run(
     parse: argparse.ArgumentParser, work: Callable[[argparse.Namespace], str], argv: Sequence[str] | None = None
 ) -> int:
@@ -117,7 +130,7 @@ def run(
     args = parse.parse_args(argv)
     # Progress goes to standard error, one line each; the last line of standard output is the result's place.
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_Lines("%(asctime)s %(message)s", "%H:%M:%S"))
     log.handlers[:] = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
@@ -134,12 +147,12 @@ def run(
             raise
         return _fail(parse, f"{type(err).__name__}: {err} (SYNATT_TRACEBACK=1 shows where)", 1)
     sys.stderr.flush()
-    print(where, flush=True)
+    print(_shown_in(where), flush=True)
     return 0
 
 
 def _fail(parse: argparse.ArgumentParser, message: str, code: int) -> int:
     if os.environ.get("SYNATT_TRACEBACK") == "1":
         logging.getLogger("synatt").exception("failed")
-    print(f"{parse.prog}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    print(f"{parse.prog}: error: {_shown_in(' '.join(message.split()))}", file=sys.stderr, flush=True)
     return code

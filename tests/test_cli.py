@@ -174,3 +174,20 @@ def test_the_exit_code_and_the_one_line_reach_the_shell() -> None:
     heavy = "import sys, synatt.cli; print([m for m in ('ray', 'torch', 'numpy', 'pyarrow') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", heavy], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_credentials_in_a_uri_are_never_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither in progress, nor in an error, nor where the result lies."""
+    place = "s3://KEY:s3cret@bucket/out"
+
+    def work(args: object) -> str:
+        logging.getLogger("synatt").info("reading %s, --set key=value", place)
+        return place
+
+    def fails(args: object) -> str:
+        raise UsageError(f"no model folder at {place}")
+
+    assert cli.run(cli.parser("x", "purpose", "example"), work, []) == 0
+    assert cli.run(cli.parser("x", "purpose", "example"), fails, []) == 2
+    said = "".join(capsys.readouterr())
+    assert "s3cret" not in said and said.count("s3://bucket/out") == 3 and "key=value" in said

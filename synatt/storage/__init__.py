@@ -9,7 +9,7 @@ from synatt.storage.listing import exists, info, is_dir, is_file, iter_files, li
 from synatt.storage.moving import delete_dir, delete_file, make_dirs, move, move_dir
 from synatt.storage.patience import RUN_PATIENCE_S, set_patience
 from synatt.storage.reading import open_input, read_bytes, read_json, read_text
-from synatt.storage.redaction import redact, shown
+from synatt.storage.redaction import redact, shown, shown_in
 from synatt.storage.tables import parquet_files, read_table, write_table
 from synatt.storage.writing import open_output, write_bytes, write_json, write_text
 
@@ -44,6 +44,7 @@ __all__ = [
     "redact",
     "set_patience",
     "shown",
+    "shown_in",
     "why",
     "write_bytes",
     "write_json",

@@ -33,6 +33,11 @@ def shown(path: str) -> str:
     return _settled(_without_secrets, path)
 
 
+def shown_in(text: str) -> str:
+    """A sentence of our own with every URI in it as `shown`; other text, 'key=value' too, stays as it is."""
+    return _settled(_with_shown_uris, text)
+
+
 def redact(text: str) -> str:
     """A sentence that may quote URIs or request headers, with their secrets taken out as `shown` does."""
     return _settled(_without_quoted_secrets, text)
@@ -55,8 +60,12 @@ def _without_secrets(path: str) -> str:
     return before + mark + "&".join(_without_secret(pair) for pair in query.split("&"))
 
 
+def _with_shown_uris(text: str) -> str:
+    return _URI_IN_TEXT.sub(lambda found: shown(found[0]), text)
+
+
 def _without_quoted_secrets(text: str) -> str:
-    return _NAMED_IN_TEXT.sub(_hidden_in_text, _URI_IN_TEXT.sub(lambda found: shown(found[0]), text))
+    return _NAMED_IN_TEXT.sub(_hidden_in_text, _with_shown_uris(text))
 
 
 def _without_user(rest: str, surely: bool) -> str:
