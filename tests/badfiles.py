@@ -53,7 +53,7 @@ def bad_contents(wave: np.ndarray) -> dict[str, tuple[bytes, str]]:
         "half.aiff": (encoded(wave, "AIFF")[: len(wav) // 2], "truncated"),
         "half.au": (encoded(wave, "AU")[: len(wav) // 2], "truncated"),
         "half.flac": (flac[: len(flac) // 2], "corrupt"),
-        "header_only.flac": (flac[:42], "corrupt"),
+        "header_only.flac": (flac[:42], "truncated"),
         "half_header.ogg": (encoded(wave, "OGG", "VORBIS")[:60], "not_audio"),
         "no_samples.wav": (encoded(wave[:0]), "no_samples"),
         "no_samples_promised.wav": (patched(wav, 40, "<I", 0), "no_samples"),
@@ -105,3 +105,8 @@ def make_bad_files(folder: Path, wave: np.ndarray) -> dict[str, tuple[str, str]]
         locked.write_bytes(encoded(np.asarray(wave, dtype=np.float32)))
         locked.chmod(0)
     return made
+
+
+def of_unknown_length(flac: bytes) -> bytes:
+    """A FLAC as a program writes it that does not know yet how much will come: its header tells no length."""
+    return patched(flac, 18, ">Q", struct.unpack_from(">Q", flac, 18)[0] >> 36 << 36)
