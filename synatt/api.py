@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from synatt import predictions
+from synatt import predictions, staged
 from synatt.ensemble import Ensemble, plan
-from synatt.staging import stage
+from synatt.staging import Windows, stage
 
 
 class Attribution:
@@ -27,6 +27,7 @@ class Attribution:
         self,
         paths_or_arrays: "str | os.PathLike[str] | np.ndarray | Sequence[str | os.PathLike[str] | np.ndarray]",
         batch: int = 32,
+        windows: Windows | None = None,
     ) -> pd.DataFrame:
         """One row per recording, with the columns of the `predictions` table.
 
@@ -34,6 +35,7 @@ class Attribution:
             paths_or_arrays: local paths, URIs, or float arrays ``[S]`` at 16 kHz; one or several. `track` is the path,
                 or ``array-<position>``.
             batch: recordings decoded at a time.
+            windows: score files as a whole, window by window, as `--windows` of the job does; arrays stay one clip.
 
         Returns:
             a frame in the order given; a recording that cannot be used has `status` "error" and says why in `error`.
@@ -42,13 +44,18 @@ class Attribution:
             paths_or_arrays = [paths_or_arrays]
         sources = [s if isinstance(s, np.ndarray) else os.fspath(s) for s in paths_or_arrays]
         tracks = [s if isinstance(s, str) else f"array-{i}" for i, s in enumerate(sources)]
-        tables = [self._rows(tracks[i : i + batch], sources[i : i + batch]) for i in range(0, len(sources), batch)]
+        starts = range(0, len(sources), batch if windows is None else 1)
+        size = starts.step
+        tables = [self._rows(tracks[i : i + size], sources[i : i + size], windows) for i in starts]
         return pa.concat_tables(tables or [predictions.schema(self.classes).empty_table()]).to_pandas()
 
-    def _rows(self, tracks: list[str], sources: "list[str | np.ndarray]") -> pa.Table:
-        units = stage(tracks, sources, self._ensemble.plan)
-        probs_BC = self._ensemble.score(units.logmels).mean_BC
-        return predictions.table(units.outcomes, probs_BC, self.classes, self._ensemble.plan.run)
+    def _rows(self, tracks: list[str], sources: "list[str | np.ndarray]", windows: Windows | None) -> pa.Table:
+        plan = self._ensemble.plan
+        units = stage(tracks, sources, plan, windows)
+        tables = staged.tables(units, self._ensemble.score(units.logmels), plan, plan.run, ())
+        if windows is None:
+            return staged.without_windows(tables)["predictions"]
+        return staged.over_windows(tables, self.classes, plan.window_s, keep_windows=False)["predictions"]
 
 
 def load(model_folders: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]") -> Attribution:

@@ -216,7 +216,7 @@ class _Run:
             self.settings.tables,
             self.ensemble.classes,
             self.width,
-            None if self.settings.windows is None else max(v.recipe.clip.seconds for v in self.ensemble.views),
+            None if self.settings.windows is None else self.ensemble.window_s,
             self.settings.by_source,
             told,
         )

@@ -58,6 +58,11 @@ class EnsemblePlan:
     weight_bytes: int
     head_units: tuple[int, ...]
 
+    @property
+    def window_s(self) -> float:
+        """Seconds of a window of a long recording: the longest clip that a member looks at."""
+        return max(view.recipe.clip.seconds for view in self.views)
+
 
 def plan(paths: Sequence[str]) -> EnsemblePlan:
     """Find and check the model folders of an ensemble.
