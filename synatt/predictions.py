@@ -161,8 +161,10 @@ def windows_schema(classes: Sequence[str]) -> pa.Schema:
 def windows_table(units: pa.Table, seconds: float, classes: Sequence[str]) -> pa.Table:
     """The `windows` rows of staged units (a `predictions` table with `window` and `start_s`)."""
     ok = units.filter(pc.equal(units.column("status"), "ok"))
-    end = pc.min_element_wise(pc.add(ok.column("start_s"), pa.scalar(seconds, pa.float32())), ok.column("duration_s"))
-    ok = ok.append_column("end_s", end)
+    start, length = ok.column("start_s"), pa.scalar(seconds, pa.float32())
+    # Only a recording that is shorter than a window has one of another length.
+    first = pc.min_element_wise(length, ok.column("duration_s"))
+    ok = ok.append_column("end_s", pc.if_else(pc.equal(start, 0), first, pc.add(start, length)))
     want = windows_schema(classes)
     return ok.select(want.names).cast(want)
 

@@ -18,6 +18,7 @@ from synatt.ensemble import EnsemblePlan, logmel_crops
 from synatt.held import Source, opened, reading
 from synatt.predictions import Outcome
 from synatt.recipe import RATE_HZ, Recipe
+from synatt.windows import Window, open_windows
 
 # Log-mels of a block; small enough that a worker holds little, large enough that a block's overhead is nothing.
 BLOCK_BYTES = 16 << 20
@@ -173,16 +174,31 @@ def _decoded(
             audio = _audio(source, plan.read_s)
         yield replace(outcome, duration_s=audio.duration_s, sample_rate_hz=audio.sample_rate_hz), audio, 0.0
         return
-    from synatt.windows import open_windows
-
-    seconds = max(view.recipe.clip.seconds for view in plan.views)
+    seconds = plan.window_s
     with open_windows(source, seconds, seconds * windows.hop, windows.limit_s) as long:
-        outcome = replace(outcome, duration_s=long.duration_s, sample_rate_hz=long.sample_rate_hz)
-        for window in long:
+        for window in _spoken(long):
+            known = replace(outcome, duration_s=long.duration_s, sample_rate_hz=long.sample_rate_hz)
+            yield known, Audio(window.wave, len(window.wave) / RATE_HZ, long.sample_rate_hz, 1), window.start_s
+
+
+def _spoken(windows: Iterable[Window]) -> Iterator[Window]:
+    """The windows that are not silent; the last one comes once all were read, as some files tell their length then."""
+    held: Window | None = None
+    failure: Exception | None = None
+    try:
+        for window in windows:
             # Digital silence between two speakers says nothing of either.
             if window.wave.min() == window.wave.max():
                 continue
-            yield outcome, Audio(window.wave, len(window.wave) / RATE_HZ, long.sample_rate_hz, 1), window.start_s
+            if held:
+                yield held
+            held = window
+    except Exception as err:
+        failure = err
+    if held:
+        yield held
+    if failure:
+        raise failure
 
 
 def _audio(source: "str | bytes | BinaryIO | np.ndarray", read_s: float) -> Audio:

@@ -145,11 +145,12 @@ def test_windows_are_the_answered_units_with_their_place_in_the_recording() -> N
     units = mixed().append_column("row", pa.array([0, 0, 0, 1, 1], pa.int32()))
     units = units.append_column("window", pa.array([0, 1, 2, 0, 1], pa.int32()))
     units = units.append_column("start_s", pa.array([0.0, 0.5, 1.0, 0.0, 0.5], pa.float32()))
-    found = windows_table(units, 0.75, CLASSES)
+    found = windows_table(units, 0.5, CLASSES)
     assert found.schema.equals(windows_schema(CLASSES), check_metadata=True)
     places = found.select(["track", "window", "start_s", "end_s"]).to_pylist()
-    # The last window ends where the recording does.
-    assert [tuple(row.values()) for row in places] == [("t0", 0, 0, 0.75), ("t1", 2, 1, 1.5), ("t2", 1, 0.5, 1.25)]
+    assert [tuple(row.values()) for row in places] == [("t0", 0, 0, 0.5), ("t1", 2, 1, 1.5), ("t2", 1, 0.5, 1)]
+    # A recording that is shorter than a window is one window.
+    assert windows_table(units.slice(0, 1), 2.0, CLASSES).column("end_s").to_pylist() == [1.5]
     answers = ["algorithm", "confidence", "p_a", "unknown_score", "run"]
     answered = units.filter(pc.is_valid(units.column("algorithm")))
     assert found.select(answers).to_pylist() == answered.select(answers).to_pylist()

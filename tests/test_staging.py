@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile as sf
 
 from synatt import staging
 from synatt.ensemble import EnsemblePlan, logmel_crops, plan
 from synatt.predictions import Outcome
 from synatt.sources import read_rows
-from synatt.staging import Units, stage, stage_shard, unit_bytes
+from synatt.staging import Units, Windows, stage, stage_shard, unit_bytes
 from tests.badfiles import make_bad_files
 from tests.conftest import MakeModel, make_tiny_recipe
 from tests.shards import shard_of
@@ -196,3 +197,122 @@ def test_recordings_in_a_tar_and_in_a_table_are_staged_like_loose_files(
 def test_the_size_of_a_unit_is_that_of_its_log_mels(two_views: EnsemblePlan, clip_paths: list[str]) -> None:
     units = stage(["x"], clip_paths[:1], two_views)
     assert unit_bytes(two_views) == sum(array.nbytes for array in units.logmels.values())
+
+
+@pytest.fixture
+def long_wave(golden: dict[str, np.ndarray]) -> np.ndarray:
+    """float32 `[72000]`: 4.5 s of speech with a silence from 1.5 to 3 s."""
+    wave = golden["pcm16_8s"][8_000:80_000].astype(np.float32) / np.float32(32768)
+    wave[24_000:48_000] = 0
+    return wave
+
+
+def test_a_long_recording_is_as_many_units_as_it_has_windows_with_speech(
+    one_view: EnsemblePlan, long_wave: np.ndarray, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "long.wav")
+    sf.write(path, long_wave, 16_000, subtype="PCM_16")
+    units = stage(["long"], [path], one_view, Windows(hop=0.5))
+    # Those that start at 1.5 and 2 s are silent.
+    starts_s = [0.0, 0.5, 1.0, 2.5, 3.0, 3.5]
+    assert units.start_s.tolist() == starts_s
+    assert units.window.tolist() == list(range(6))
+    assert (units.row == 0).all()
+    assert units.outcomes == [Outcome("long", path, 4.5, 16_000)] * 6
+    starts = [int(16_000 * s) for s in starts_s]
+    wanted = stage(["w"] * 6, [long_wave[start : start + 16_000] for start in starts], one_view)
+    assert_same_logmels([units], wanted)
+
+
+def test_windows_are_as_long_as_the_longest_clip_that_a_model_looks_at(
+    two_views: EnsemblePlan, long_wave: np.ndarray, tmp_path: Path
+) -> None:
+    sf.write(tmp_path / "long.wav", long_wave, 16_000)
+    units = stage(["long"], [str(tmp_path / "long.wav")], two_views, Windows(hop=1.0))
+    assert units.start_s.tolist() == [0.0, 1.0, 3.0, 3.5]
+
+
+def test_windows_of_a_file_that_ends_early_are_followed_by_the_error(
+    one_view: EnsemblePlan, clip_paths: list[str], long_wave: np.ndarray, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "half.flac")
+    sf.write(path, np.tile(long_wave, 4), 16_000)
+    whole = Path(path).read_bytes()
+    Path(path).write_bytes(whole[: len(whole) // 2])
+    units = stage(["half", "next"], [path, clip_paths[0]], one_view, Windows())
+    count = int((units.row == 0).sum())
+    assert count > 4
+    assert units.window.tolist() == [*range(count), 0]
+    errors = [o.error for o in units.outcomes]
+    assert errors[: count - 1] == [None] * (count - 1)
+    assert (errors[count - 1] or "").startswith("corrupt: ")
+    assert errors[count] is None
+    assert {(o.duration_s, o.sample_rate_hz) for o in units.outcomes[:count]} == {(18.0, 16_000)}
+
+
+@pytest.mark.parametrize("levels", [[0.0, 0.0, 0.0], [0.1, 0.2, 0.3]])
+def test_a_recording_of_silent_windows_only_is_silent(
+    one_view: EnsemblePlan, tmp_path: Path, levels: list[float]
+) -> None:
+    sf.write(tmp_path / "x.wav", np.repeat(levels, 16_000), 16_000)
+    units = stage(["x"], [str(tmp_path / "x.wav")], one_view, Windows(hop=1.0))
+    assert [(o.error or "").partition(":")[0] for o in units.outcomes] == ["silent"]
+    assert units.window.tolist() == [0]
+
+
+def test_a_length_that_shows_at_the_end_only_is_that_of_the_last_unit(
+    one_view: EnsemblePlan, long_wave: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "streamed.flac"
+    # It ends with a window, so that all windows are there before the end is.
+    sf.write(path, long_wave[:64_000], 16_000)
+    data = bytearray(path.read_bytes())
+    # STREAMINFO's number of samples: the lower 36 bits of bytes 21 to 26; 0 stands for 'not known'.
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    units = stage(["x"], [str(path)], one_view, Windows(hop=1.0))
+    assert units.start_s.tolist() == [0.0, 1.0, 3.0]
+    assert [o.duration_s for o in units.outcomes] == [None, None, 4.0]
+
+
+def test_longer_recordings_than_wanted_are_refused(one_view: EnsemblePlan, clip_paths: list[str]) -> None:
+    (outcome,) = stage(["x"], clip_paths[:1], one_view, Windows(limit_s=0.5)).outcomes
+    assert (outcome.error or "").startswith("implausible_header: header claims 1 s; at most 0 s are accepted")
+
+
+def test_windows_of_several_recordings_share_blocks_of_bounded_size(
+    one_view: EnsemblePlan,
+    clip_paths: list[str],
+    long_wave: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(staging, "MAX_BLOCK_UNITS", 4)
+    path = str(tmp_path / "long.wav")
+    sf.write(path, long_wave, 16_000)
+    paths = [clip_paths[0], path, "/none.wav", path]
+    made = list(stage_shard(shard_of("abcd", paths), one_view, Windows()))
+    assert [(units.first, len(units.outcomes), units.last) for units in made] == [
+        (0, 4, False),
+        (4, 4, False),
+        (8, 4, False),
+        (12, 2, True),
+    ]
+    assert np.concatenate([units.row for units in made]).tolist() == [0] + [1] * 6 + [2] + [3] * 6
+    assert np.concatenate([units.window for units in made]).tolist() == [0, *range(6), 0, *range(6)]
+    assert_same_logmels(made, stage(list("abcd"), paths, one_view, Windows()))
+
+
+def test_the_work_of_others_between_two_windows_is_not_counted(
+    one_view: EnsemblePlan, long_wave: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "MAX_BLOCK_UNITS", 1)
+    now_s = 0.0
+    monkeypatch.setattr(staging.time, "perf_counter", lambda: now_s)
+    sf.write(tmp_path / "long.wav", long_wave, 16_000)
+    spent = 0.0
+    for units in stage_shard(shard_of(["x"], [str(tmp_path / "long.wav")]), one_view, Windows()):
+        spent += float(units.decode_s.sum() + units.logmel_s.sum())
+        now_s += 100.0
+    assert spent == 0.0
