@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
 
 import synatt
 from synatt import predictions
 from synatt.api import Attribution
 from synatt.audio import load_audio
 from synatt.errors import UsageError
+from synatt.staging import Windows
 from tests.conftest import CLASSES, MakeModel, make_tiny_recipe
 
 ROOT = Path(__file__).parent.parent
@@ -61,6 +63,20 @@ def test_what_cannot_be_used_is_a_row_that_says_why(loaded: Attribution, clip_pa
     assert found["status"].tolist() == ["error", "ok", "error", "error"]
     assert [e.partition(":")[0] for e in found["error"].dropna()] == ["missing", "silent", "not_audio"]
     assert found["confidence"].isna().tolist() == [True, False, True, True]
+
+
+def test_a_long_recording_gets_the_mean_over_its_windows(
+    loaded: Attribution, speech_wave: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "long.wav"
+    sf.write(path, speech_wave[:40_000], 16_000, subtype="PCM_16")
+    found = loaded.predict([path, "/none.wav"], windows=Windows(hop=0.5))
+    assert found["status"].tolist() == ["ok", "error"]
+    assert found["duration_s"][0] == 2.5
+    # Windows are as long as the longest clip of a member, 1 s.
+    each = loaded.predict([speech_wave[start : start + 16_000] for start in range(0, 24_001, 8_000)])
+    p = [f"p_{c}" for c in CLASSES]
+    np.testing.assert_allclose(found[p].iloc[0].to_numpy(float), each[p].to_numpy(float).mean(axis=0), atol=1e-6)
 
 
 def test_one_recording_may_stand_alone(loaded: Attribution, clip_paths: list[str]) -> None:
