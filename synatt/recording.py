@@ -41,9 +41,9 @@ BLOCK_SAMPLES = 1 << 16
 UNKNOWN_FRAMES = 1 << 62
 
 # libsndfile shortens a chunk of samples to the file's end and only says so in its log: 'data : <claimed> (should be
-# <found>)' in WAV, 'SSND' in AIFF, 'Data Size' in AU, the whole 'riff' in W64, and a sentence in RF64.
-_SHORTENED = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*:\s*(\d+)\s*\(should be (\d+)\)", re.MULTILINE)
-_SHORTENED_RF64 = re.compile(r"frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
+# <found>)' in WAV, 'SSND' in AIFF, 'Data Size' in AU, the whole 'riff' in W64. Of RF64 it logs the claimed frames.
+_SHORTENED = re.compile(r"^\s*(data|SSND|Data Size|riff)\s*:\s*(\d+)\s*\(should be (\d+)\)", re.MULTILINE)
+_RF64_FRAMES = re.compile(r"^\s*Frames\s*:\s*(\d+)", re.MULTILINE)
 
 # libsndfile 1.2.2 never returns from an 8SVX or 16SV file with over 100 kB of chunks before its samples, and writes
 # each odd byte of a MIDI sample dump (SDS) to stdout.
@@ -235,13 +235,14 @@ def _check_header(file: sf.SoundFile) -> None:
         raise AudioLimitError(f"header claims {file.channels} channels; at most {MAX_CHANNELS} are accepted")
     if not file.frames:
         raise AudioNoSamplesError("the file has a header but no samples")
-    for claimed, found in _SHORTENED.findall(file.extra_info):
-        # Streamed files claim 0 or all ones on purpose.
-        if 0 < int(claimed) < 0x7FFFF000 and int(found) < int(claimed):
+    for chunk, claimed, found in _SHORTENED.findall(file.extra_info):
+        # Streamed files claim 0 or all ones on purpose; W64 counts with 64 bits.
+        streamed = not int(claimed) or (chunk != "riff" and int(claimed) >= 0x7FFFF000)
+        if int(found) < int(claimed) and not streamed:
             raise AudioTruncatedError(f"header promises {claimed} bytes of samples, the file holds {found}")
-    for found, claimed in _SHORTENED_RF64.findall(file.extra_info):
-        if int(found) < int(claimed):
-            raise AudioTruncatedError(f"header promises {claimed} samples, the file holds {found}")
+    for claimed in _RF64_FRAMES.findall(file.extra_info) if file.format == "RF64" else ():
+        if file.frames < int(claimed) < 1 << 63:
+            raise AudioTruncatedError(f"header promises {claimed} samples, the file holds {file.frames}")
 
 
 def _check_effort(file: sf.SoundFile, frames: int) -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import struct
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +17,12 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synatt import storage
 from synatt.audio import (
     Audio,
     AudioError,
     AudioFormatError,
+    AudioLimitError,
     AudioMissingError,
     AudioNoSamplesError,
     AudioNotFiniteError,
@@ -29,7 +32,10 @@ from synatt.audio import (
     from_array,
     load_audio,
 )
-from tests.badfiles import bad_contents, encoded, make_bad_files
+from tests.badfiles import bad_contents, encoded, make_bad_files, make_bombs, of_unknown_length, silence
+from tests.damage import Damaged, fuzz, make_damage
+from tests.damagekinds import FORMATS
+from tests.decodeapart import Verdict, decode_apart
 
 GOLDEN = Path(__file__).parent / "data" / "golden_logmel.npz"
 BAD = bad_contents(np.load(GOLDEN)["pcm16_6s"] / np.float32(32768))
@@ -201,6 +207,30 @@ def test_a_streamed_wav_that_does_not_know_its_length_is_read_to_its_end(speech:
         assert np.array_equal(decode(bytes(data)).wave, decode(encoded(speech)).wave)
 
 
+def test_a_streamed_flac_that_does_not_know_its_length_is_read_to_its_end(speech: np.ndarray) -> None:
+    data = of_unknown_length(encoded(speech, "FLAC"))
+    found = decode(data)
+    assert np.array_equal(found.wave * 32768, speech)
+    assert found.duration_s == 6.0
+
+
+def test_the_length_of_a_streamed_flac_that_goes_on_is_unknown(speech: np.ndarray) -> None:
+    found = decode(of_unknown_length(encoded(speech, "FLAC")), read_s=2.5)
+    assert np.array_equal(found.wave * 32768, speech[:40_000])
+    assert found.duration_s is None
+
+
+@pytest.mark.parametrize("kind", [("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")])
+def test_a_recording_decoded_in_many_blocks_is_the_one_decoded_at_once(
+    golden: dict[str, np.ndarray], kind: tuple[str, str]
+) -> None:
+    many = soxr.resample(np.stack([golden["pcm16_8s"], golden["pcm16_8s"][::-1]], axis=1) / 32768, 16_000, 44_100)
+    data = encoded(np.tile(many, (4, 1)), *kind, rate_hz=44_100)
+    at_once, rate_hz = sf.read(io.BytesIO(data), dtype="float32")
+    whole = soxr.resample(at_once.mean(axis=1, dtype=np.float32), rate_hz, 16_000, quality="HQ")
+    np.testing.assert_allclose(decode(data).wave, whole, rtol=0, atol=1e-6)
+
+
 def test_the_length_of_a_cut_mp3_is_what_was_decoded(speech: np.ndarray) -> None:
     data = encoded(speech, "MP3", "MPEG_LAYER_III")
     found = decode(data[: len(data) // 2])
@@ -223,6 +253,43 @@ def test_a_bad_file_raises_the_error_named_for_what_is_wrong(bad_files: dict[str
         load_audio(path)
     assert caught.value.kind == kind
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("tags", [b"", b"ID3\x03\0\0\0\0\0\x04abcd" * 3])
+def test_a_format_that_does_harm_to_open_is_not_audio(speech: np.ndarray, tags: bytes) -> None:
+    for kind in (("SVX", "PCM_16"), ("SDS", "PCM_16")):
+        with pytest.raises(AudioFormatError, match="8SVX, 16SV and SDS"):
+            decode(tags + encoded(speech, *kind))
+
+
+def test_a_minute_of_eight_channels_at_192_khz_is_decoded(speech_wave: np.ndarray) -> None:
+    second = np.repeat(soxr.resample(speech_wave[16_000:32_000], 16_000, 192_000)[:, None], 8, axis=1)
+    out = io.BytesIO()
+    with sf.SoundFile(out, "w", 192_000, 8, "PCM_16", format="FLAC") as file:
+        file.write(second)
+        for _ in range(59):
+            file.write(np.zeros((192_000, 8), np.int16))
+    found = decode(out.getvalue())
+    assert (found.duration_s, found.channels, len(found.wave)) == (60.0, 8, 960_000)
+
+
+def test_a_short_recording_may_have_more_channels_than_a_minute_may(speech: np.ndarray) -> None:
+    many = np.repeat(speech[:, None], 64, axis=1)
+    assert decode(encoded(many, rate_hz=192_000)).channels == 64
+    with pytest.raises(AudioLimitError, match="92160000 are accepted for 60 s"):
+        decode(silence("WAV", "PCM_U8", 192_000, 64, 8.0))
+
+
+def test_what_would_be_huge_or_endless_to_decode_costs_seconds_and_little_memory(
+    tmp_path: Path, speech_wave: np.ndarray
+) -> None:
+    bombs = make_bombs(tmp_path, speech_wave)
+    verdicts = decode_apart([path for path, _ in bombs.values()])
+    assert {name: verdict.kind for name, verdict in zip(bombs, verdicts, strict=True)} == {
+        name: kind for name, (_, kind) in bombs.items()
+    }
+    assert max(verdict.seconds for verdict in verdicts) < 5
+    assert max(verdict.grown_mb for verdict in verdicts) < 300
 
 
 def test_a_name_too_long_for_the_disk_is_unreachable(tmp_path: Path) -> None:
@@ -326,6 +393,24 @@ def test_a_bucket_that_does_not_answer_is_unreachable(keys: None) -> None:
         load_audio("s3://voices/x.wav?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1")
 
 
+def test_a_recording_in_a_bucket_that_goes_away_is_unreachable(
+    speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dying(io.BytesIO):
+        def size(self) -> int:
+            return len(self.getvalue())
+
+        def read_at(self, count: int, at: int) -> bytes:
+            if at > 100_000:
+                raise OSError("the line is dead")
+            return self.getvalue()[at : at + count]
+
+    for kind in (("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS")):
+        monkeypatch.setattr(storage, "open_input", lambda _: Dying(encoded(np.tile(speech, 8), *kind)))
+        with pytest.raises(AudioUnreachableError, match="reading stopped: the line is dead"):
+            load_audio("s3://voices/x")
+
+
 def test_a_uri_that_nothing_serves_is_unreachable() -> None:
     with pytest.raises(AudioUnreachableError, match="no filesystem serves 'tape://'"):
         load_audio("tape://archive/x.wav")
@@ -408,3 +493,79 @@ def test_a_file_object_is_read_from_its_start(tmp_path: Path, speech: np.ndarray
     sf.write(tmp_path / "x.flac", speech, 16_000)
     with (tmp_path / "x.flac").open("rb") as file:
         assert np.array_equal(decode(file).wave * 32768, speech)
+
+
+def test_a_damaged_recording_leaves_nothing_on_the_terminal(
+    speech: np.ndarray, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for kind in (("WAV", "PCM_16"), ("AIFF", "PCM_16"), ("FLAC", "PCM_16"), ("CAF", "PCM_16"), ("OGG", "VORBIS")):
+        for data in fuzz(encoded(speech[16_000:24_000], *kind), 0, 60):
+            assert_audio_or_audio_error(data)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.fixture(scope="module")
+def many_damaged(tmp_path_factory: pytest.TempPathFactory, speech_wave: np.ndarray) -> list[Damaged]:
+    return make_damage(tmp_path_factory.mktemp("damage"), speech_wave, 7)
+
+
+def test_there_are_hundreds_of_damaged_recordings_of_dozens_of_kinds(many_damaged: list[Damaged]) -> None:
+    assert (
+        len(many_damaged) == len({one.track for one in many_damaged}) == len({one.path for one in many_damaged}) == 260
+    )
+    assert len({one.kind for one in many_damaged}) >= 25
+    count = Counter(one.expect for one in many_damaged)
+    assert min(count["ok"], count[None]) >= 25
+    assert count.total() - count["ok"] - count[None] >= 120
+
+
+def test_the_same_seed_makes_the_same_damage(
+    tmp_path: Path, speech_wave: np.ndarray, many_damaged: list[Damaged]
+) -> None:
+    for one, again in zip(many_damaged, make_damage(tmp_path, speech_wave, 7), strict=True):
+        assert (one.track, one.expect) == (again.track, again.expect)
+        if one.kind not in ("place", "name"):
+            assert Path(one.path).read_bytes() == Path(again.path).read_bytes()
+    other = tmp_path / "other"
+    other.mkdir()
+    assert any(
+        Path(one.path).read_bytes() != Path(of_other_seed.path).read_bytes()
+        for one, of_other_seed in zip(many_damaged, make_damage(other, speech_wave, 8), strict=True)
+        if one.kind == "good"
+    )
+
+
+def test_every_damaged_recording_gives_what_is_expected_of_it(many_damaged: list[Damaged]) -> None:
+    verdicts = decode_apart([one.path for one in many_damaged])
+    for one, verdict in zip(many_damaged, verdicts, strict=True):
+        assert verdict.kind in ({one.expect} if one.expect else ANSWERS), (one, verdict)
+        assert verdict.seconds < 5, (one, verdict)
+    assert max(verdict.grown_mb for verdict in verdicts) < 300
+
+
+# What a recording may come to: samples, or an error with a name.
+ANSWERS = {"ok", *(kind.kind for kind in AudioError.__subclasses__())}
+
+
+def test_a_decoder_that_crashes_or_hangs_is_noticed(tmp_path: Path, speech: np.ndarray) -> None:
+    (tmp_path / "good.wav").write_bytes(encoded(speech))
+    os.mkfifo(tmp_path / "pipe")
+    paths = [str(tmp_path / "good.wav"), "crash!", str(tmp_path / "good.wav"), "hang!", str(tmp_path / "good.wav")]
+    assert [verdict.kind for verdict in decode_apart(paths, 1.0)] == ["ok", "crash: -6", "ok", "hang", "ok"]
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("suffix, format, subtype", FORMATS)
+def test_whatever_a_recording_is_mangled_to_is_samples_or_an_error_with_a_name(
+    tmp_path: Path, speech_wave: np.ndarray, suffix: str, format: str, subtype: str
+) -> None:
+    whole = encoded(speech_wave[16_000:24_000], format, subtype)
+    paths = []
+    for number, variant in enumerate(fuzz(whole, 2022, 150)):
+        paths.append(str(tmp_path / f"{number}{suffix}"))
+        Path(paths[-1]).write_bytes(variant)
+    verdicts: list[Verdict] = decode_apart(paths)
+    print(format, subtype, dict(Counter(verdict.kind for verdict in verdicts)))
+    for verdict in verdicts:
+        assert verdict.kind in ANSWERS, verdict
+        assert verdict.grown_mb < 300, verdict
