@@ -17,19 +17,22 @@ def encoded(wave: np.ndarray, format: str = "WAV", subtype: str = "PCM_16", rate
     """The bytes of an audio file, the same ones each time."""
     out = io.BytesIO()
     sf.write(out, wave, rate_hz, format=format, subtype=subtype)
-    return _settled(out.getvalue())
+    return settled(out.getvalue())
 
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def _settled(data: bytes) -> bytes:
-    """`data` without what libsndfile draws or takes from the clock: the hour of a peak, the number of an Ogg stream."""
+def settled(data: bytes) -> bytes:
+    """`data` without what libsndfile draws or takes from the clock: the hour of a peak, the number of an Ogg stream.
+
+    The checksums of an Ogg stream are right afterwards, whatever is in it.
+    """
     out = bytearray(data)
     if (peak := data.find(b"PEAK", 0, 200)) > 0:
         out[peak + 12 : peak + 16] = bytes(4)
     page = 0
-    while data[page : page + 4] == b"OggS":
+    while data[page : page + 4] == b"OggS" and len(data) >= page + 27:
         body = page + 27 + data[page + 26]
         end = body + sum(data[page + 27 : body])
         out[page + 14 : page + 18], out[page + 22 : page + 26] = b"same", bytes(4)
