@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--window-rows", action="store_true", help="with --windows: also write OUTPUT/windows, a row a window"
     )
-    p.add_argument("--partition-by", choices=["source"], help="one folder per source of the manifest")
+    p.add_argument("--partition-by", choices=["source"], help="one folder per source of the manifest (none: __none__)")
     p.add_argument("--answer", action="store_true", help="also write the SP Cup's answer.txt and answer.zip")
     p.add_argument("--fresh", action="store_true", help="start anew, dropping what an earlier run left in OUTPUT")
     p.add_argument(

@@ -28,6 +28,8 @@ log = logging.getLogger("synatt")
 STAGING, PLAN_FILE, COMMIT_FILE = "_staging", "plan.json", "_manifest.json"
 # Recordings scored window by window take minutes each: fewer of them make a shard.
 WINDOWED_SHARD_ROWS = 16
+# A retry on a lost node's behalf may leave a shard unfinished; it is done again before the run is called a failure.
+ROUNDS = 3
 TABLES = ("predictions", "members", "embeddings", "windows")
 
 RowStream = Callable[[], Iterator[Rows]]
@@ -240,9 +242,12 @@ def _score_missing(run: _Run, records: "list[_Record]") -> None:
     progress = Progress(run.work.rows, before)
     with ray_session(run.settings.address):
         for record in left:
-            todo = [shard for shard in range(record.segment.shards) if shard not in done[record.number]]
-            if todo:
+            for _ in range(ROUNDS):
+                todo = [shard for shard in range(record.segment.shards) if shard not in done[record.number]]
+                if not todo:
+                    break
                 score_shards(todo, run.scoring(record), progress, run.settings.stall_s)
+                done[record.number] = record.whole()
             record.write(run_task(publish.merge_segment, run.merge(record)))
         progress.finish()
 

@@ -26,8 +26,8 @@ from synatt.predictions import table_schemas
 log = logging.getLogger("synatt")
 
 ROW_GROUP_ROWS = 131_072
-# What Hive, and so DuckDB, polars and pyarrow, call the partition of rows without a value.
-NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+# Partition of rows without a source. Not Hive's own name for it, which pandas cannot read as a partition.
+NO_VALUE = "__none__"
 
 
 @dataclass(frozen=True)

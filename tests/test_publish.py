@@ -138,7 +138,7 @@ def test_partitions_stay_below_their_table_whatever_the_sources_are_called(run: 
     summary = merge_segment(run.merge(ready, by_source=True))
     assert files_below(tmp_path) == sorted(f"deep/ready/{file['file']}" for file in summary["files"])
     assert {Path(file["file"]).parts[1] for file in summary["files"]} == {
-        "source=__HIVE_DEFAULT_PARTITION__",
+        "source=__none__",
         "source=..%2F..%2Fx",
         "source=a%2Fb%3Dc",
         "source=.",
@@ -150,7 +150,9 @@ def test_partitions_stay_below_their_table_whatever_the_sources_are_called(run: 
     for kind in KINDS:
         found = ds.dataset(ready / kind, partitioning="hive").to_table(columns=["track", "source"]).to_pylist()
         # An empty name cannot be told from none.
-        wanted = {t: s or None for t, s in zip(TRACKS, SOURCES, strict=True) if kind == "predictions" or t != "t07"}
+        wanted = {
+            t: s or "__none__" for t, s in zip(TRACKS, SOURCES, strict=True) if kind == "predictions" or t != "t07"
+        }
         assert {row["track"]: row["source"] for row in found} == wanted, kind
         assert len(found) == len(wanted) * (1 if kind == "predictions" else len(BACKBONES))
 

@@ -131,28 +131,37 @@ def test_a_lost_node_costs_nothing(run, monkeypatch):
         shutil.rmtree(place, ignore_errors=True)
 
 
-def test_a_recording_that_kills_its_decoder_costs_its_own_row(run, tmp_path, clip_paths):
-    """The decoder is made to crash on one file, as a fault in a codec library does; retries bring the file back."""
+def test_a_recording_that_hangs_or_kills_its_decoder_is_named_and_then_costs_its_own_row(run, tmp_path, clip_paths):
+    """The decoder is made to hang, then to crash on one file, as a fault in a codec library does."""
     argv, _ = run
     poison = tmp_path / "poison.wav"
     poison.write_bytes(Path(clip_paths[0]).read_bytes())
     (tmp_path / "sitecustomize.py").write_text(
-        "import os, soundfile\n"
+        "import os, time, soundfile\n"
         "real = soundfile.SoundFile.__init__\n"
-        "def crash(self, file, *args, **kwargs):\n"
+        "def opened(self, file, *args, **kwargs):\n"
         f"    if isinstance(file, int) and os.readlink(f'/proc/self/fd/{{file}}') == {str(poison)!r}:\n"
-        "        os.abort()\n"
+        "        time.sleep(600) if os.environ['POISON'] == 'hang' else os.abort()\n"
         "    real(self, file, *args, **kwargs)\n"
-        "soundfile.SoundFile.__init__ = crash\n"
+        "soundfile.SoundFile.__init__ = opened\n"
     )
-    manifest = make_manifest(tmp_path / "rows.csv.parquet", [*clip_paths[:5], str(poison)], 60)
+    manifest = make_manifest(tmp_path / "rows.parquet", [*clip_paths[:5], str(poison)], 24)
     out, log = tmp_path / "out", tmp_path / "log"
-    given = ["--input", str(manifest), *argv[2:4], "--output", str(out)]
-    process = start_predict(given, log, {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"})
+    given = ["--input", str(manifest), *argv[2:4], "--output", str(out), "--stall-minutes", "0.5"]
+    path = f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"
+
+    process = start_predict(given, log, {"PYTHONPATH": path, "POISON": "hang"})
     with ended(process):
-        assert process.wait(timeout=300) == 0, log.read_text()[-3000:]
+        assert process.wait(timeout=300) == 1, log.read_text()[-3000:]
+    last = log.read_text().splitlines()[-1]
+    assert "no progress for 30 s: stage 'decode' does not come to an end (decode: " in last, last
+    assert "run the same command again to go on" in last
+
+    process = start_predict([*given[:-1], "5"], log, {"PYTHONPATH": path, "POISON": "crash"})
+    with ended(process):
+        assert process.wait(timeout=400) == 0, log.read_text()[-3000:]
     found = answers(out)
     bad = found.path == str(poison)
-    assert bad.sum() == 10 and (found.status[bad] == "error").all()
+    assert len(found) == 24 and bad.sum() == 4 and (found.status[bad] == "error").all()
     assert found.error[bad].str.startswith("crashed: the decoder crashed on this recording").all()
     assert (found.status[~bad] == "ok").all()
