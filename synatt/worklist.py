@@ -40,7 +40,7 @@ SCHEMA = pa.schema(
 # 128 to 512 MB, and the cost of an execution's start is spread over minutes.
 SEGMENT_ROWS = 1 << 21
 # Rows of a shard, the unit that is retried: some seconds of work for one core.
-MAX_SHARD_ROWS, MIN_SHARD_ROWS = 256, 8
+MAX_SHARD_ROWS, MIN_SHARD_ROWS, SHARDS_OF_A_SIZE = 256, 16, 8
 # Rows that are decoded together because they lie together (a row group of Parquet) stay in one shard up to this many.
 MAX_TOGETHER_ROWS = 4096
 PLACES = 256
@@ -173,7 +173,7 @@ def _text_bytes(values: pa.StringArray) -> memoryview:
 
 def shard_rows(shard: int, most: int) -> int:
     """Rows of a shard by its number: small at first, so that a small input too keeps every core busy."""
-    return min(most, MIN_SHARD_ROWS << min(shard // 16, 16))
+    return min(most, MIN_SHARD_ROWS << min(shard // SHARDS_OF_A_SIZE, 16))
 
 
 def _shards(rows: Iterable[Rows], most: int) -> Iterator[pa.RecordBatch]:
