@@ -30,6 +30,7 @@ from synatt.byterange import ByteRange
 from synatt.errors import UsageError
 from synatt.windows import Window, open_windows
 from tests.badfiles import encoded, of_unknown_length, patched
+from tests.damage import make_damage
 
 
 def windows_of(source: Any, seconds: float = 2.0, hop_s: float = 1.0, limit_s: float = 3600.0) -> list[Window]:
@@ -270,3 +271,17 @@ def test_memory_is_flat_over_an_hour(tmp_path: Path, speech_wave: np.ndarray, ra
     assert int(count) == 1199
     # The samples of an hour are 230 MB.
     assert float(growth_mb) < 8
+
+
+def test_damaged_recordings_come_to_the_same_in_windows_as_whole(tmp_path: Path, speech_wave: np.ndarray) -> None:
+    for one in make_damage(tmp_path, speech_wave, 11):
+        kinds = []
+        # How long windows may go on is one more limit, that a claim of many years breaks.
+        for get, limits in ((decode, {}), (windows_of, {"limit_s": 1e9})):
+            try:
+                get(one.path, **limits)
+                kinds.append("ok")
+            except AudioError as err:
+                kinds.append(err.kind)
+        assert kinds[0] == kinds[1], one
+        assert one.expect in (None, kinds[1]), one
