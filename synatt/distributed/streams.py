@@ -2,7 +2,20 @@
 
 A worker fetches the rows of its shard itself, and the actor that scored a block writes it as one file, whole or not at
 all; what passes through the driver is a shard's number on the way in and a block's counts on the way out. A retried
-task writes the files it would have written before.
+task writes the files it would have written before. Ray Data's own checkpoints are not used: they load every finished
+id before a run starts, and an id may be noted though its row was not written, or the other way round; here the row's
+file is the note.
+
+How Ray Data is known to hang or fail, and why it does not here:
+- a pool that takes every CPU starves the tasks that feed it: `share_out` leaves half of the CPUs to each stage;
+- an exception in an actor's constructor is retried for ever: models are loaded with the first block, and what goes
+  wrong there is a value that ends the run;
+- with errored blocks allowed, a dead actor of a fixed pool hangs the run (ray-project/ray issue 62746): none are
+  allowed, which is Ray's default, and decoding has no errors, only rows that say so;
+- many faults in a row end a run (issue 41258): tasks and actors are retried without end, and what kills its worker
+  each time is found by the marker it left (`synatt.careful`);
+- `repartition` holds everything back (issue 48104): blocks have their size from the task that makes them;
+- whatever else stands still is named after `--stall-minutes`.
 """
 
 import logging
@@ -119,7 +132,8 @@ def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, stal
         batch_size=None,
         batch_format="numpy",
         zero_copy_batch=True,
-        compute=ActorPoolStrategy(min_size=1, max_size=pool.actors, initial_size=pool.actors),
+        # Of fixed size: a pool that shrinks while decoding is slower loads its models anew each time it grows again.
+        compute=ActorPoolStrategy(size=pool.actors),
         fn_constructor_kwargs={"scoring": scoring, "threads": pool.threads},
         num_cpus=pool.actor_cpus,
         num_gpus=pool.actor_gpus or None,
