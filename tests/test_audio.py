@@ -568,4 +568,5 @@ def test_whatever_a_recording_is_mangled_to_is_samples_or_an_error_with_a_name(
     print(format, subtype, dict(Counter(verdict.kind for verdict in verdicts)))
     for verdict in verdicts:
         assert verdict.kind in ANSWERS, verdict
+        assert verdict.seconds < 5, verdict
         assert verdict.grown_mb < 300, verdict
