@@ -5,8 +5,6 @@ number of workers nor a restart changes what is trained on. Every row is seen ex
 """
 
 import math
-import queue
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from synatt.background import prefetched
 from synatt.clip import fit, standardise
 from synatt.clipstore import ClipStore
 from synatt.perturb import perturb
@@ -116,41 +115,6 @@ def _training_clip(store: ClipStore, track: str, recipe: Recipe, epoch: int, row
     if settings.perturb_p and rng.random() < settings.perturb_p:
         wave, _, _ = perturb(wave, str(rng.choice(settings.perturb_levels)), rng)
     return fit(standardise(wave), recipe.clip_samples, recipe.clip.pad, rng)
-
-
-def prefetched(batches: Iterator[Batch], ahead: int = 2) -> Iterator[Batch]:
-    """Run `batches` in a thread, `ahead` items before they are asked for; its errors come out here."""
-    box: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=ahead)
-    stop = threading.Event()
-
-    def put(item: Batch | BaseException | None) -> bool:
-        while not stop.is_set():
-            try:
-                box.put(item, timeout=0.2)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def work() -> None:
-        try:
-            for item in batches:
-                if not put(item):
-                    return
-            put(None)
-        except BaseException as err:
-            put(err)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while (item := box.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
 
 
 class Stopwatch:

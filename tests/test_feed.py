@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synatt.background import prefetched
 from synatt.clipstore import ClipStore
 from synatt.feed import (
     Batch,
@@ -17,7 +18,6 @@ from synatt.feed import (
     Place,
     Stopwatch,
     epoch_order,
-    prefetched,
     step_rows,
     train_batches,
 )
