@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from synatt.audio import AudioError, load_audio
 
@@ -37,7 +38,8 @@ def decode_apart(paths: Sequence[str], limit_s: float = 60.0) -> list[Verdict]:
     verdicts: list[Verdict] = []
     while len(verdicts) < len(paths):
         child = subprocess.Popen(
-            [sys.executable, "-m", __spec__.name if __spec__ else __name__],
+            [sys.executable, "-m", "tests.decodeapart"],
+            cwd=Path(__file__).parents[1],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
