@@ -1,8 +1,6 @@
 """Honest confidence: a softmax temperature fitted on held-out logits."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
 
 def fit_temperature(logits_BC: np.ndarray, truth_B: np.ndarray) -> float:
@@ -16,6 +14,9 @@ def fit_temperature(logits_BC: np.ndarray, truth_B: np.ndarray) -> float:
     Returns:
         1.0 when there is no row.
     """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
     if not len(truth_B):
         return 1.0
     logits = np.asarray(logits_BC, dtype=np.float64)

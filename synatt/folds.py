@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
 
 from synatt.manifest import Manifest, build
 from synatt.recipe import UNKNOWN
@@ -32,6 +31,8 @@ def stratified(strata: np.ndarray, keys: np.ndarray, folds: int = FOLDS, seed: i
         strata: one value per row, text or integers.
         keys: one unique text per row.
     """
+    from sklearn.model_selection import StratifiedKFold
+
     order = np.argsort(keys.astype(str), kind="stable")
     codes = _codes(strata)[order]
     if len(codes) == 0 or np.bincount(codes).max() < folds:
@@ -54,6 +55,8 @@ def grouped(groups: np.ndarray, keys: np.ndarray, folds: int = FOLDS, seed: int 
         groups: one value per row, text or integers.
         keys: one unique text per row.
     """
+    from sklearn.model_selection import GroupKFold
+
     order = np.argsort(keys.astype(str), kind="stable")
     codes = _shuffled_codes(groups, seed)[order]
     if len(np.unique(codes)) < folds:
@@ -69,6 +72,8 @@ def stratified_grouped(
 
     With fewer groups than folds, each group has a fold of its own and the last folds are empty.
     """
+    from sklearn.model_selection import StratifiedGroupKFold
+
     order = np.argsort(keys.astype(str), kind="stable")
     codes, blocks = _codes(strata)[order], _shuffled_codes(groups, seed)[order]
     if len(np.unique(blocks)) < folds:

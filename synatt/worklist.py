@@ -40,7 +40,7 @@ SCHEMA = pa.schema(
 # 128 to 512 MB, and the cost of an execution's start is spread over minutes.
 SEGMENT_ROWS = 1 << 21
 # Rows of a shard, the unit that is retried: some seconds of work for one core.
-MAX_SHARD_ROWS, MIN_SHARD_ROWS, SHARDS_OF_A_SIZE = 256, 16, 8
+MAX_SHARD_ROWS, MIN_SHARD_ROWS, SHARDS_OF_A_SIZE = 128, 16, 8
 # Rows that are decoded together because they lie together (a row group of Parquet) stay in one shard up to this many.
 MAX_TOGETHER_ROWS = 4096
 PLACES = 256

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from synatt.augment.draw import chosen
 from synatt.recipe import Augment
@@ -47,6 +46,8 @@ def jpeg(
     logmel_BMT: torch.Tensor, which_B: torch.Tensor, quality: tuple[int, int], rng: np.random.Generator
 ) -> torch.Tensor:
     """Pass the clips in `which_B` through a JPEG codec as 8-bit grey images spanning each clip's own range."""
+    from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg  # some seconds, which only training should pay
+
     quality_B = rng.integers(quality[0], quality[1] + 1, len(logmel_BMT))
     rows = which_B.nonzero()[:, 0]
     if not len(rows):

@@ -85,15 +85,16 @@ class Pool:
 def share_out(cpus: float, gpus: int, memory: float, actor_bytes: float) -> Pool:
     """Divide a cluster.
 
-    On GPUs an actor takes one and no CPU, so that decoding has them all. Without, each stage may fill every core and
-    reserves half of it: whichever is slower gets the time that the other leaves, and neither can take what the other
+    On GPUs an actor takes one and no CPU, so that decoding has them all. Without, each stage may fill every core: the
+    actors reserve half of them, a decode task a quarter of one, since Ray Data starts no more of them than fit into a
+    part of the rest. Whichever stage is slower gets the time that the other leaves, and neither can take what the other
     needs to start (a pool of one CPU per actor would starve the tasks that feed it, for ever).
     """
     if gpus:
         return Pool(gpus, 0.0, 1, 1.0, 0)
     most = max(1, int(memory * 0.7 / actor_bytes))
     actors = max(1, min(int(cpus), most))
-    return Pool(actors, 0.5, 0, 0.5, max(1, int(cpus) // actors))
+    return Pool(actors, 0.5, 0, 0.25, max(1, int(cpus) // actors))
 
 
 def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, stall_s: float | None) -> None:

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +102,18 @@ def train_backbone(
     from ray.train.torch import TorchTrainer
 
     workers, gpu = worker_count(plan.recipe)
+    if _is_local():
+        # No node is taken away from a single machine: its watcher would only be one more process to start.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     plan = replace(plan, lr_batch=plan.batch * plan.accumulate * workers)
     trainer = TorchTrainer(
         _worker,
+        # Plain values: the controller unpickles them too, and should not import what only workers need.
         train_loop_config={
             "plan": _pack(plan),
             "tracks": examples.tracks,
             "target": examples.target,
-            "clips": clips,
+            "clips": asdict(clips),
             "model_folder": absolute(model_folder),
             "info": info,
         },
@@ -178,7 +182,7 @@ def _worker(config: dict[str, Any]) -> None:
             plan,
             Examples(tuple(config["tracks"]), np.asarray(config["target"])),
             None,
-            config["clips"].open(),
+            Clips(**config["clips"]).open(),
             place,
             ray.train.torch.get_device(),
             wrap=ray.train.torch.prepare_model,
