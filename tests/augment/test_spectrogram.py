@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synatt.augment import spectrogram
 from synatt.augment.spectrogram import augment_spectrogram, jpeg, mask
 from synatt.logmel import log_mel
 from synatt.recipe import Augment, load_recipe
@@ -98,14 +98,14 @@ def test_jpeg_goes_through_a_real_codec_with_the_drawn_quality(
     speech_logmels: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[bytes, int]] = []
-    real = spectrogram.encode_jpeg
+    real = torchvision.io.encode_jpeg
 
     def watched(image: torch.Tensor, quality: int) -> torch.Tensor:
         packed = real(image, quality)
         seen.append((bytes(packed[:3].tolist()), quality))
         return packed
 
-    monkeypatch.setattr(spectrogram, "encode_jpeg", watched)
+    monkeypatch.setattr(torchvision.io, "encode_jpeg", watched)
     for seed in range(10):
         jpeg(speech_logmels, ALL, (85, 95), rng(seed))
     assert {magic for magic, _ in seen} == {b"\xff\xd8\xff"}

@@ -7,11 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from hypothesis import settings
 
-# Busy machines are slow, which says nothing about the code.
-settings.register_profile("synatt", deadline=None)
-settings.load_profile("synatt")
 
 Put = Callable[[Path, Iterable[str]], None]
 
