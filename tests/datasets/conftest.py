@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-
 Put = Callable[[Path, Iterable[str]], None]
 
 
