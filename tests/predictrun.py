@@ -52,11 +52,15 @@ def assert_same(output: Path, calm: Path, tables: tuple[str, ...] = ("prediction
 
 
 def start_predict(argv: list[str], log: Path, env: dict[str, str] | None = None) -> "subprocess.Popen[bytes]":
-    """`python -m jobs.predict` as a process of its own, as a person starts it."""
+    return start_job("predict", argv, log, env)
+
+
+def start_job(name: str, argv: list[str], log: Path, env: dict[str, str] | None = None) -> "subprocess.Popen[bytes]":
+    """`python -m jobs.<name>` as a process of its own, as a person starts it."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     with log.open("ab") as out:
         return subprocess.Popen(
-            [sys.executable, "-m", "jobs.predict", *argv],
+            [sys.executable, "-m", f"jobs.{name}", *argv],
             cwd=ROOT,
             stdout=out,
             stderr=subprocess.STDOUT,
