@@ -91,14 +91,14 @@ def test_a_pipeline_killed_three_times_ends_with_the_tables_of_an_undisturbed_on
     kill_when(argv, log, lambda: re.search(r"TinyConv epoch [3-9]/30", log.read_text()) is not None)
     assert not (rough / "tiny" / "supervised" / "TinyConv" / "metrics.json").exists(), "training was over"
 
-    staged = rough / "predictions" / "tiny" / "_staging" / "predictions"
+    staged = rough / "predictions" / "tiny" / "_staging" / "scored" / "00000" / "units"
     kill_when(argv, log, lambda: staged.exists() and any(p.suffix == ".parquet" for p in staged.iterdir()))
     assert not (rough / "predictions" / "tiny" / "predictions").exists(), "predict was over before the kill"
     assert re.search(r"TinyConv goes on after epoch [3-9]|TinyConv goes on after epoch \d\d", log.read_text())
 
     assert start(argv, log).wait(timeout=300) == 0, log.read_text()[-3000:]
     said = log.read_text()
-    assert re.search(r"\d+ of 15 chunks are done already", said)
+    assert re.search(r"\d+ of 900 rows are done already", said)
     assert re.search(r"to resume +tiny: predict", said) and re.search(r"done +tiny: supervised", said)
     expected, got = tables(calm), tables(rough)
     for name, frame in expected.items():

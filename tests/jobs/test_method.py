@@ -246,7 +246,7 @@ def test_unusable_model_folders_are_one_line_and_exit_2(job, work, spcup, tmp_pa
 
 def test_an_empty_folder_is_one_line_and_exit_2(job, work, tmp_path):
     code, _, err = job("predict", "--input", tmp_path, "--models", work / "models", "--output", tmp_path / "o")
-    assert code == 2 and "no audio below" in err.splitlines()[-1]
+    assert code == 2 and "no recording in" in err.splitlines()[-1]
 
 
 def test_pretrained_weights_that_cannot_be_had_name_the_folder_option(job, work, tiny_yaml, tmp_path):
