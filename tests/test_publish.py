@@ -44,13 +44,12 @@ class Run:
 
 def write_run(folder: Path, models: Path, paths: list[str]) -> Run:
     table = pa.table({"track": TRACKS[: len(paths)], "path": paths, "source": pa.array(SOURCES[: len(paths)])})
-    work = worklist.write(
-        worklist.of_table(table.cast(pa.schema([(c, pa.string()) for c in table.column_names]))), str(folder / "work")
-    )
+    rows = worklist.of_table(table.cast(pa.schema([(c, pa.string()) for c in table.column_names])))
+    work = worklist.write(rows, str(folder / "work"), max_shard_rows=8)
     ensemble = Ensemble(plan([str(models)]), torch.device("cpu"))
     for segment in work.segments:
-        for number, rows in enumerate(worklist.iter_shards(str(folder / "work"), segment.name)):
-            for units in stage_shard(rows, ensemble.plan):
+        for number, shard in enumerate(worklist.iter_shards(str(folder / "work"), segment.name)):
+            for units in stage_shard(shard, ensemble.plan):
                 scores = ensemble.score(units.logmels)
                 for kind, made in staged.tables(units, scores, ensemble.plan, "run-1", KINDS[1:]).items():
                     storage.write_table(str(folder / "scored" / kind / str(staged.Name.of(number, units))), made)
