@@ -40,7 +40,7 @@ class Clips:
 
 def store_clips(rows: Manifest, read_s: float, folder: str) -> Clips:
     """Decode all recordings of `rows` into `folder`, as Ray Data tasks; shards that are there are kept."""
-    folder = absolute(folder)
+    folder = storage.absolute(folder)
     shards = plan_shards(rows.column("track"), rows.column("path"), read_s)
     storage.make_dirs(folder)
     there = {name for name, _ in storage.list_files(folder, recursive=False)}
@@ -53,11 +53,6 @@ def store_clips(rows: Manifest, read_s: float, folder: str) -> Clips:
 
     run_tasks(write, todo, "decoding")
     return Clips(folder, tuple(shard.name for shard in shards))
-
-
-def absolute(path: str) -> str:
-    """`path` so that it means the same in a worker, which runs in another folder."""
-    return path if storage.is_uri(path) else storage.filesystem(path)[1]
 
 
 def worker_count(recipe: Recipe) -> tuple[int, bool]:
@@ -114,7 +109,7 @@ def train_backbone(
             "tracks": examples.tracks,
             "target": examples.target,
             "clips": asdict(clips),
-            "model_folder": absolute(model_folder),
+            "model_folder": storage.absolute(model_folder),
             "info": info,
         },
         scaling_config=ScalingConfig(
@@ -122,7 +117,7 @@ def train_backbone(
         ),
         run_config=RunConfig(
             name=run_name,
-            storage_path=absolute(work),
+            storage_path=storage.absolute(work),
             failure_config=FailureConfig(max_failures=plan.recipe.train.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig("WARNING"),  # type: ignore[call-arg]

@@ -2,10 +2,14 @@
 
 A trial trains in one process with one GPU (or CPU); it makes up for the workers of `train` by accumulating their
 micro-batches, so the global batch, the learning rate and the per-device batch statistics are those of `train`.
+
+A trial keeps its own state, written whole after every epoch. Ray Tune's record of an experiment says which trials are
+over; it may lag behind or be torn when the driver is killed, and then costs the start of a trial but no epoch.
 """
 
 import json
 import logging
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -21,20 +25,25 @@ from synatt.distributed.session import gpu_count
 from synatt.distributed.training import (
     Clips,
     _pack,
-    absolute,
     first_failure,
     quieten_ray,
     say,
     threads_per_worker,
     unpack,
 )
-from synatt.errors import WorkError
+from synatt.errors import SynattError, WorkError
 from synatt.feed import Examples, Place
 from synatt.recipe import Tune
 from synatt.selection import is_hopeless
-from synatt.training import Plan, Run, describe
+from synatt.training import STATE_FILE, Plan, Run, describe
 
 log = logging.getLogger("synatt")
+
+# Its tables would go to standard output, which is for results.
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+
+# Ray Tune's own folder below the run's, and how the names of its records start.
+EXPERIMENT, RECORD = "experiment", "experiment_state-"
 
 
 class FoldMeanScheduler(FIFOScheduler):
@@ -78,15 +87,18 @@ def fold_trials(
         WorkError: a trial failed; the message is its first cause.
     """
     gpus = gpu_count()
+    root = storage.join(storage.absolute(work), name)
+    given = {"plans": {p.backbone.name: _pack(p) for p in plans}, "folds": folds, "clips": clips}
     trainable = tune.with_resources(
-        tune.with_parameters(_trial, plans={p.backbone.name: _pack(p) for p in plans}, folds=folds, clips=clips),
+        tune.with_parameters(_trial, **given, states=storage.join(root, "states")),
         {"cpu": 1, "gpu": 1} if gpus else {"cpu": 1},
     )
-    root = storage.join(absolute(work), name)
-    if tune.Tuner.can_restore(root):
-        log.info("going on with the trials in %s", root)
-        tuner = tune.Tuner.restore(root, trainable, resume_unfinished=True, restart_errored=True)
+    experiment = storage.join(root, EXPERIMENT)
+    if can_go_on(experiment):
+        log.info("going on with the trials in %s", experiment)
+        tuner = tune.Tuner.restore(experiment, trainable, resume_unfinished=True, restart_errored=True)
     else:
+        storage.delete_dir(experiment)
         tuner = tune.Tuner(
             trainable,
             param_space={
@@ -97,14 +109,13 @@ def fold_trials(
                 metric="macro_f1",
                 mode="max",
                 scheduler=FoldMeanScheduler(settings),
-                trial_dirname_creator=_trial_name,
-                trial_name_creator=_trial_name,
+                trial_dirname_creator=lambda trial: _trial_name(trial.config),
+                trial_name_creator=lambda trial: _trial_name(trial.config),
             ),
             run_config=tune.RunConfig(
-                name=name,
-                storage_path=absolute(work),
+                name=EXPERIMENT,
+                storage_path=root,
                 verbose=0,
-                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
                 failure_config=tune.FailureConfig(max_failures=max(plan.recipe.train.max_failures for plan in plans)),
             ),
         )
@@ -119,18 +130,36 @@ def fold_trials(
     return pd.DataFrame(rows).sort_values(["backbone", "fold", "epoch"], ignore_index=True)
 
 
+def can_go_on(experiment: str) -> bool:
+    """Whether Ray Tune can restore the experiment in this folder: it was not killed before or while it wrote its state.
+
+    `Tuner.can_restore` alone is true as soon as the experiment is planned; restoring it would then fail for ever.
+    """
+    if not tune.Tuner.can_restore(experiment):
+        return False
+    written = [name for name, _ in storage.list_files(experiment, recursive=False) if name.startswith(RECORD)]
+    try:
+        return bool(written) and "trial_data" in storage.read_json(storage.join(experiment, max(written)))
+    except SynattError:
+        return False
+
+
 def trial_plan(plan: Plan, workers: int) -> Plan:
     """`plan` for one process that stands for `workers` of them."""
     accumulate = plan.accumulate * workers
     return replace(plan, accumulate=accumulate, lr_batch=plan.batch * accumulate)
 
 
-def _trial_name(trial: Any) -> str:
-    return f"{trial.config['backbone']}-fold{trial.config['fold']}"
+def _trial_name(config: dict[str, Any]) -> str:
+    return f"{config['backbone']}-fold{config['fold']}"
 
 
 def _trial(
-    config: dict[str, Any], plans: dict[str, Any], folds: dict[int, tuple[Examples, Examples]], clips: Clips
+    config: dict[str, Any],
+    plans: dict[str, Any],
+    folds: dict[int, tuple[Examples, Examples]],
+    clips: Clips,
+    states: str,
 ) -> None:
     import torch
 
@@ -140,20 +169,26 @@ def _trial(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # As many trials as CPUs run side by side, so each keeps to one core unless the recipe says otherwise.
     torch.set_num_threads(plan.recipe.train.threads or max(1, threads_per_worker(plan.recipe, _trials_on_node())))
-    resumed = tune.get_checkpoint()
-    with tempfile.TemporaryDirectory() as scratch:
+    name, state = f"{plan.backbone.name} fold {config['fold']}", storage.join(states, f"{_trial_name(config)}.pt")
+    with tempfile.TemporaryDirectory() as folder:
+        resumed = storage.is_file(state)
         if resumed:
-            resumed.to_directory(scratch)
-        run = Run(plan, train, valid, clips.open(), Place(), device, checkpoint=Path(scratch) if resumed else None)
-    name = f"{plan.backbone.name} fold {config['fold']}"
-    for row in run.epochs():
-        say(describe(name, row, plan.epochs))
-        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / STATE_FILE).write_bytes(storage.read_bytes(state))
+        run = Run(plan, train, valid, clips.open(), Place(), device, checkpoint=Path(folder) if resumed else None)
+        if resumed:
+            say(f"{name} goes on after epoch {run.progress.epoch}")
+            # The driver may have been stopped before it had taken in what this state tells.
+            _report(run)
+        for row in run.epochs():
+            say(describe(name, row, plan.epochs))
             run.save(Path(folder))
-            tune.report(
-                {**row, "epoch": int(row["epoch"]), "history": json.dumps(run.progress.curve)},
-                checkpoint=tune.Checkpoint.from_directory(folder),
-            )
+            storage.write_bytes(state, (Path(folder) / STATE_FILE).read_bytes())
+            _report(run)
+
+
+def _report(run: Run) -> None:
+    row = run.progress.curve[-1]
+    tune.report({**row, "epoch": int(row["epoch"]), "history": json.dumps(run.progress.curve)})
 
 
 def _trials_on_node() -> int:

@@ -33,6 +33,7 @@ def test_prepare_writes_a_manifest(job, work, spcup):
 def test_tune_chooses_an_epoch_count_per_backbone(job, work, tiny_yaml):
     code, out, err = job("tune", "--input", work / "data", "--recipe", tiny_yaml, "--output", work / "folds")
     assert code == 0, err
+    assert out == f"{work / 'folds' / 'epochs.json'}\n"
     chosen = json.loads((work / "folds" / "epochs.json").read_text())["backbones"]
     curves = pd.read_parquet(work / "folds" / "curves.parquet")
     assert set(chosen) == {"TinyConv", "TinyEff"}
