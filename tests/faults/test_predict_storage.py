@@ -15,6 +15,8 @@ from tests.conftest import make_tiny_recipe
 from tests.predictrun import answers, ended, make_manifest, start_predict, wait_until, write_model
 from tests.s3server import AMBIENT, SECRET, S3Server, s3_server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
