@@ -26,6 +26,8 @@ from tests.predictrun import (
     write_model,
 )
 
+pytestmark = pytest.mark.slow
+
 ROWS = 3000
 TABLES = ("predictions", "members", "embeddings")
 EXTRA = ["--members", "--embeddings"]
@@ -91,7 +93,6 @@ def test_a_driver_killed_three_times_loses_and_repeats_nothing(run, tmp_path):
     assert not (out / "_staging").exists()
 
 
-@pytest.mark.slow
 def test_a_lost_node_costs_nothing(run, monkeypatch):
     """Two nodes of one CPU each; the one without the driver goes away in the middle."""
     import ray
@@ -132,7 +133,6 @@ def test_a_lost_node_costs_nothing(run, monkeypatch):
         shutil.rmtree(place, ignore_errors=True)
 
 
-@pytest.mark.slow
 def test_a_recording_that_hangs_or_kills_its_decoder_is_named_and_then_costs_its_own_row(run, tmp_path, clip_paths):
     """The decoder is made to hang, then to crash on one file, as a fault in a codec library does."""
     argv, _ = run

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import psutil
+import pytest
 
 from tests.predictrun import ended, kill_all, start_job, wait_until
 from tests.speechtree import make_spcup, say_all
+
+pytestmark = pytest.mark.slow
 
 RECIPE = """
 name: tiny
