@@ -70,7 +70,8 @@ def plan(paths: Sequence[str]) -> EnsemblePlan:
     Raises:
         UsageError: none is found, one is damaged, or they disagree on the classes or the seconds to read.
     """
-    folders = find_models(list(paths))
+    # Whole paths: the workers that load them run in other folders.
+    folders = [storage.absolute(folder) for folder in find_models(list(paths))]
     recipes = [read_recipe(f) for f in folders]
     classes = {r.require_classes() for r in recipes}
     if len(classes) > 1:

@@ -33,6 +33,12 @@ def test_a_plan_names_members_views_and_classes(make_model: MakeModel) -> None:
     assert found.weight_bytes == sum((Path(f) / "model.safetensors").stat().st_size for f in (one, two))
 
 
+def test_a_plan_means_the_same_in_another_folder(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(make_model("A"))
+    monkeypatch.chdir(folder.parent)
+    assert plan(["A"]).folders == (str(folder),)
+
+
 def test_models_that_look_alike_share_one_log_mel(
     make_model: MakeModel, clip_paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

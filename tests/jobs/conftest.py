@@ -1,6 +1,9 @@
 """Real speech laid out as a data set, a recipe that trains in a blink, and one small Ray for all job tests."""
 
+import contextlib
+import io
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -66,3 +69,28 @@ def job(capsys: pytest.CaptureFixture[str]) -> Job:
         return code, out, err
 
     return call
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job that has ended: where it ran, what it was given, its exit code and what it wrote."""
+
+    folder: Path
+    argv: tuple[str, ...]
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def quickstart(tmp_path_factory: pytest.TempPathFactory, ray_local: None) -> Finished:
+    """The quickstart as it ships, but for two or more clips of a kind; its results lie in `folder`/quickstart."""
+    for package in ("piper", "pyworld", "diffsptk", "espeakng_loader"):
+        pytest.importorskip(package, reason="needs the packages of the extra 'quickstart'")
+    from jobs import quickstart as job
+
+    folder, argv = tmp_path_factory.mktemp("quickstart"), ("--scale", "0.05")
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = job.main(argv)
+    return Finished(folder, argv, code, out.getvalue(), err.getvalue())
