@@ -13,7 +13,8 @@ def parser() -> argparse.ArgumentParser:
         """
         Train every backbone of a recipe on the labelled rows of a manifest, on all data for a fixed number of epochs.
 
-        Writes OUTPUT/<backbone>/ (weights as safetensors, recipe.yaml, metrics.json, curve). With --soft the
+        Writes OUTPUT/<backbone>/ (weights as safetensors, recipe.yaml, metrics.json, curve, TensorBoard scalars) and
+        OUTPUT/backbones.parquet, a row for each; one that fails does not stop the others. With --soft the
         soft-labelled rows join in and the recipe's second (semi-supervised) batch sizes and epoch counts hold. The
         same command again goes on from the last epoch that was finished.
         """,
@@ -24,6 +25,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--epochs", metavar="PATH", help="epochs.json of the tune job, or its folder (default: the recipe's)"
     )
+    p.add_argument(
+        "--at-once",
+        type=int,
+        metavar="N",
+        help="backbones to train side by side; on a cluster that grows, as many as it may have room for (default: as "
+        "many as there is room for now)",
+    )
     return p
 
 
@@ -32,7 +40,7 @@ def work(args: argparse.Namespace) -> str:
 
     task = read_task(args.input, args.recipe, args.set, args.soft)
     epochs, temperatures = read_choice(args.epochs)
-    settings = FitSettings(tuple(args.backbone), epochs, temperatures, args.clips, args.address)
+    settings = FitSettings(tuple(args.backbone), epochs, temperatures, args.clips, args.address, args.at_once)
     return train(task.rows, task.recipe, args.output, task.stage, task.soft, settings)
 
 

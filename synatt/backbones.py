@@ -17,10 +17,14 @@ class Attributor(nn.Module):
         features: F.
         head_units: width E of the embedding.
         n_classes: C.
+
+    Attributes:
+        frozen: the backbone keeps its batch statistics in training mode too (see `optimising.freeze`).
     """
 
     def __init__(self, backbone: nn.Module, features: int, head_units: int, n_classes: int) -> None:
         super().__init__()
+        self.frozen = False
         self.backbone = backbone
         self.embed = nn.Sequential(nn.Linear(features, head_units), nn.SELU())
         self.classify = nn.Linear(head_units, n_classes)
@@ -28,6 +32,12 @@ class Attributor(nn.Module):
         for layer in (self.embed[0], self.classify):
             nn.init.xavier_uniform_(layer.weight)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def train(self, mode: bool = True) -> "Attributor":
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
 
     def embedding(self, logmel_BMT: torch.Tensor) -> torch.Tensor:
         """The penultimate vector ``[B, E]``."""

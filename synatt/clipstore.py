@@ -1,7 +1,8 @@
 """Decoded training audio, read from storage once and kept as Arrow files: int16 samples at 16 kHz, memory-mapped.
 
 Folds, epochs, backbones and both training stages read the same store, so a recording is decoded once for all of them.
-A shard holds a fixed run of manifest rows and is named by them: a finished shard is never made again.
+A shard holds a fixed run of manifest rows. It is named by them, by size and time of their files and by the recipe's
+audio settings: a finished shard is never made again, and a recording that was replaced is.
 """
 
 import hashlib
@@ -22,21 +23,30 @@ SCHEMA = pa.schema([("track", pa.string()), ("wave", pa.binary())])
 
 @dataclass(frozen=True)
 class Shard:
-    """A run of manifest rows and the name of the Arrow file that will hold their samples."""
+    """A run of manifest rows whose samples will stand in one Arrow file."""
 
-    name: str
     tracks: tuple[str, ...]
     paths: tuple[str, ...]
 
 
-def plan_shards(tracks: Sequence[str], paths: Sequence[str], read_s: float, rows: int = SHARD_ROWS) -> list[Shard]:
-    """Split manifest rows into shards, each named by a digest of its rows and of the audio settings."""
-    shards = []
-    for start in range(0, len(tracks), rows):
-        t, p = tuple(tracks[start : start + rows]), tuple(paths[start : start + rows])
-        digest = hashlib.sha256(json.dumps([t, p, read_s]).encode()).hexdigest()[:20]
-        shards.append(Shard(f"{digest}.arrow", t, p))
-    return shards
+def plan_shards(tracks: Sequence[str], paths: Sequence[str], rows: int = SHARD_ROWS) -> list[Shard]:
+    """Split manifest rows into shards."""
+    starts = range(0, len(tracks), rows)
+    return [Shard(tuple(tracks[start : start + rows]), tuple(paths[start : start + rows])) for start in starts]
+
+
+def shard_name(shard: Shard, read_s: float) -> str:
+    """File name of a shard: a digest of its rows, of its files' sizes and times, and of the audio settings."""
+    content = [shard.tracks, shard.paths, storage.versions(shard.paths), read_s]
+    return f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:20]}.arrow"
+
+
+def store_shard(folder: str, shard: Shard, read_s: float) -> str:
+    """Write the shard's file into `folder` unless it is there already, and return its name."""
+    name = shard_name(shard, read_s)
+    if not storage.is_file(storage.join(folder, name)):
+        write_shard(storage.join(folder, name), shard, read_s)
+    return name
 
 
 def to_int16(wave: np.ndarray) -> np.ndarray:
@@ -50,12 +60,8 @@ def to_int16(wave: np.ndarray) -> np.ndarray:
     return np.rint(wave * (32767 / np.abs(wave).max())).astype(np.int16)
 
 
-def write_shard(folder: str, shard: Shard, read_s: float) -> list[dict[str, str]]:
-    """Decode the recordings of `shard` and write its file; those that cannot be used are returned, not stored.
-
-    Returns:
-        rows of the `problems` table: kind, track, path, detail.
-    """
+def write_shard(file: str, shard: Shard, read_s: float) -> None:
+    """Decode the recordings of `shard` into `file`; in place of those that cannot be used it says why."""
     tracks, waves, problems = [], [], []
     for track, path in zip(shard.tracks, shard.paths, strict=True):
         try:
@@ -69,8 +75,7 @@ def write_shard(folder: str, shard: Shard, read_s: float) -> list[dict[str, str]
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
-    storage.write_bytes(storage.join(folder, shard.name), sink.getvalue())
-    return problems
+    storage.write_bytes(file, sink.getvalue())
 
 
 class ClipStore:

@@ -1,11 +1,11 @@
-"""Training curves as pictures."""
+"""Training curves and validation results as pictures."""
 
 import io
 from collections.abc import Mapping, Sequence
 
 
 def training_curve(rows: Sequence[Mapping[str, float]], title: str) -> bytes:
-    """PNG: loss and learning rate by epoch."""
+    """PNG: loss, learning rate and, where a fold was held out, its macro F1 by epoch."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
@@ -16,6 +16,11 @@ def training_curve(rows: Sequence[Mapping[str, float]], title: str) -> bytes:
     rate = axes.twinx()
     rate.plot(epochs, [row["lr"] for row in rows], color="tab:gray", linestyle=":", label="learning rate")
     rate.set(ylabel="learning rate")
+    if rows and "macro_f1" in rows[0]:
+        score = axes.twinx()
+        score.spines.right.set_position(("axes", 1.18))
+        score.plot(epochs, [row["macro_f1"] for row in rows], color="tab:green", marker="s", label="held-out macro F1")
+        score.set(ylabel="macro F1", ylim=(0, 1.02))
     figure.legend(loc="upper right", bbox_to_anchor=(1, 1), bbox_transform=axes.transAxes)
     return _png(figure)
 
@@ -37,6 +42,24 @@ def fold_curves(curves: Mapping[int, Mapping[int, float]], mean: Mapping[int, fl
     axes.axvline(chosen, color="tab:red", linestyle="--", label=f"chosen: {chosen}")
     axes.set(xlabel="epoch", ylabel="validation macro F1", title=title)
     axes.legend(fontsize="small")
+    return _png(figure)
+
+
+def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> bytes:
+    """PNG: rows are true classes, columns answers; shade is the share of the row, the number the count."""
+    from matplotlib.figure import Figure
+
+    size = 1.6 + 0.55 * len(classes)
+    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+    axes = figure.subplots()
+    shares = [[n / max(1, sum(row)) for n in row] for row in counts]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for i, row in enumerate(counts):
+        for j, n in enumerate(row):
+            axes.text(j, i, str(n), ha="center", va="center", color="white" if shares[i][j] > 0.5 else "black")
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel="answer", ylabel="true class", title=title)
     return _png(figure)
 
 

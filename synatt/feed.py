@@ -69,16 +69,16 @@ def epoch_order(rows: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def step_rows(
-    order: np.ndarray, batch: int, accumulate: int, place: Place
+    order: np.ndarray, batch: int, global_batch: int, place: Place
 ) -> Iterator[tuple[int, int, bool, np.ndarray, int]]:
     """Yield (step, micro, last micro of the step, this worker's rows, size of the global batch).
 
-    Global batches of ``batch x accumulate x world`` rows are cut from `order`; within one, row i goes to worker
-    ``i mod world``. Only the last global batch of an epoch may be smaller.
+    Global batches are cut from `order`; within one, row i goes to worker ``i mod world``, in micro-batches of at most
+    `batch`. Only the last global batch of an epoch may be smaller. A step's rows do not depend on the number of
+    workers: with fewer of them, each accumulates more micro-batches.
     """
-    whole = batch * accumulate * place.world
-    for step, start in enumerate(range(0, len(order), whole)):
-        rows = order[start : start + whole]
+    for step, start in enumerate(range(0, len(order), global_batch)):
+        rows = order[start : start + global_batch]
         mine = rows[place.rank :: place.world]
         # All workers must make the same number of backward passes, or the slower ones wait for ever.
         micros = math.ceil(math.ceil(len(rows) / place.world) / batch)
@@ -87,13 +87,13 @@ def step_rows(
 
 
 def train_batches(
-    examples: Examples, store: ClipStore, recipe: Recipe, epoch: int, batch: int, accumulate: int, place: Place
+    examples: Examples, store: ClipStore, recipe: Recipe, epoch: int, batch: int, global_batch: int, place: Place
 ) -> Iterator[Batch]:
     """The micro-batches of one worker in one epoch, prepared one ahead in a thread."""
 
     def make() -> Iterator[Batch]:
         order = epoch_order(len(examples), recipe.seed, epoch)
-        for step, micro, last, mine, whole in step_rows(order, batch, accumulate, place):
+        for step, micro, last, mine, whole in step_rows(order, batch, global_batch, place):
             rows = mine if len(mine) else order[:1]
             weight = np.full(len(rows), 1.0 / whole if len(mine) else 0.0, dtype=np.float32)
             waves = [_training_clip(store, examples.tracks[row], recipe, epoch, int(row)) for row in rows]

@@ -1,27 +1,28 @@
 """The `train` job: which rows, which backbones, for how many epochs; what is done already is not done again."""
 
-import hashlib
-import json
 import logging
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from synatt import manifest, storage
 from synatt.errors import UsageError, WorkError
 from synatt.feed import Examples
+from synatt.folds import check, with_folds
 from synatt.inputs import read_inputs
 from synatt.manifest import Manifest
 from synatt.model import METRICS_FILE
-from synatt.recipe import Backbone, Recipe, load_recipe
+from synatt.provenance import fingerprint, is_done, provenance
+from synatt.recipe import Recipe, load_recipe
 
 log = logging.getLogger("synatt")
+
+OVERVIEW_FILE = "backbones.parquet"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class FitSettings:
         temperatures: softmax temperatures by backbone.
         clips: folder of decoded training audio, shared between runs; None: below the output.
         address: of a Ray cluster.
+        at_once: backbones that are trained side by side; None: as many as there is room for.
     """
 
     backbones: tuple[str, ...] = ()
@@ -41,6 +43,7 @@ class FitSettings:
     temperatures: dict[str, float] = field(default_factory=dict)
     clips: str | None = None
     address: str | None = None
+    at_once: int | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def training_rows(rows: Manifest, recipe: Recipe, soft: Manifest | None = None) 
 
 
 def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifest | None, settings: FitSettings) -> str:
-    """Train the backbones of `recipe` and write one model folder each below `output`.
+    """Train the backbones of `recipe` and write one model folder each below `output`, and a table of them all.
 
     Args:
         rows: the manifest; its evaluation rows are not trained on.
@@ -122,9 +125,10 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
     Raises:
         WorkError: some backbones failed, after all others were trained.
     """
+    from synatt.distributed.clips import store_clips
     from synatt.distributed.session import ray_session
-    from synatt.distributed.training import store_clips, train_backbone
-    from synatt.training import Plan
+    from synatt.distributed.training import Job, side_by_side, train_all, worker_count
+    from synatt.training import make_plan
 
     recipe = with_classes(recipe, rows)
     chosen = training_rows(rows, recipe, soft)
@@ -140,7 +144,6 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
             todo.append((b, mine, epochs, key))
     if not todo:
         return output
-    failures = []
     with ray_session(settings.address):
         everything = manifest.concat([rows, soft]) if soft is not None and not _covers(rows, soft) else rows
         clips = store_clips(everything, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"))
@@ -148,33 +151,78 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
         for problem in store.problems:
             log.info("not trained on: %s (%s)", problem["track"], problem["detail"])
         usable = chosen.where(np.array([t in store for t in chosen.column("track")]))
-        examples = Examples(tuple(usable.column("track")), manifest.targets(usable, len(recipe.require_classes())))
-        for b, mine, epochs, key in todo:
-            log.info("training %s (%s) on %d clips for %d epochs", b.name, b.timm, len(examples), epochs)
-            plan = Plan(mine, b, stage, epochs, recipe.train.accumulate, 0)
-            info = {
-                "fingerprint": key,
-                "stage": stage + 1,
-                "unreadable_clips": len(chosen) - len(usable),
-                **provenance(recipe),
-            }
-            try:
-                train_backbone(
-                    plan,
-                    examples,
-                    clips,
-                    storage.join(output, b.name),
-                    storage.join(output, "_runs"),
-                    f"{b.name}-{key}",
-                    info,
-                )
-            except WorkError as err:
-                log.info("%s", err)
-                failures.append(str(err))
-    if failures:
-        raise WorkError(f"{len(failures)} of {len(todo)} backbones failed: {failures[0]}")
+        fit, valid = held_out(usable, recipe)
+        info = {
+            "stage": stage + 1,
+            "unreadable_clips": len(chosen) - len(usable),
+            "data_digest": clips.digest(),
+            **provenance(recipe),
+        }
+        workers, _ = worker_count(recipe)
+        jobs = [
+            Job(
+                make_plan(mine, b, stage, epochs, workers),
+                storage.join(output, b.name),
+                f"{b.name}-{key}",
+                {"fingerprint": key, **info},
+            )
+            for b, mine, epochs, key in todo
+        ]
+        at_once = side_by_side(workers, settings.at_once)
+        failures = train_all(jobs, fit, valid, clips, storage.join(output, "_runs"), at_once)
+    errors = {job.plan.backbone.name: why for job, why in zip(jobs, failures, strict=True) if why}
+    table = overview(output, [b.name for b in backbones], errors)
+    storage.write_table(storage.join(output, OVERVIEW_FILE), pa.Table.from_pandas(table, preserve_index=False))
+    log.info("%s", "\n".join(["backbones:", *table.to_string(index=False, na_rep="-").splitlines()]))
+    if errors:
+        raise WorkError(f"{len(errors)} of {len(jobs)} backbones failed: {next(iter(errors.values()))}")
     storage.delete_dir(storage.join(output, "_runs"))
     return output
+
+
+def held_out(rows: Manifest, recipe: Recipe) -> tuple[Examples, Examples | None]:
+    """(rows to train on, rows of the fold that is only judged); without `train.hold_out_fold` all are trained on.
+
+    Raises:
+        UsageError: the fold is empty, or there is no other.
+    """
+    target = manifest.targets(rows, len(recipe.require_classes()))
+    tracks = np.array(rows.column("track"), dtype=object)
+    fold = recipe.train.hold_out_fold
+    if fold is None:
+        return Examples(tuple(tracks), target), None
+    folded = with_folds(rows, recipe.tune.folds, recipe.seed)
+    report_folds(folded)
+    held = np.array([f == fold for f in folded.column("fold")])
+    if held.all() or not held.any():
+        raise UsageError(f"train.hold_out_fold={fold}: no rows to judge, there are folds 0 to {recipe.tune.folds - 1}")
+    return Examples(tuple(tracks[~held]), target[~held]), Examples(tuple(tracks[held]), target[held])
+
+
+def report_folds(rows: Manifest) -> None:
+    """Warn of what makes a fold's score differ from what a new voice or generator would get."""
+    found = check(rows)
+    for fold, classes in found.missing.items():
+        log.info("warning: fold %d has no row of class %s", fold, ", ".join(classes))
+    for fold, classes in found.untrained.items():
+        log.info("warning: outside of fold %d there is no row of class %s to train on", fold, ", ".join(classes))
+    for what, shared in (("speaker", found.speakers), ("unknown generator", found.generators)):
+        if shared:
+            log.info("warning: %d %ss stand in several folds, e.g. %s", len(shared), what, next(iter(shared)))
+
+
+def overview(output: str, names: Sequence[str], errors: dict[str, str]) -> pd.DataFrame:
+    """One row per backbone: status, epochs, loss, time and, where a fold was held out, its score."""
+    keys = ["epochs", "clips", "final_loss", "final_macro_f1", "best_epoch", "seconds", "workers", "global_batch"]
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        path = storage.join(output, name, METRICS_FILE)
+        if name in errors:
+            rows.append({"backbone": name, "status": "failed", "error": errors[name]})
+        elif storage.is_file(path):
+            found = storage.read_json(path)
+            rows.append({"backbone": name, "status": "trained", **{k: found.get(k) for k in keys}, "error": None})
+    return pd.DataFrame(rows, columns=["backbone", "status", *keys, "error"]).dropna(axis="columns", how="all")
 
 
 def _covers(rows: Manifest, soft: Manifest) -> bool:
@@ -188,34 +236,6 @@ def with_temperature(recipe: Recipe, temperature: float) -> Recipe:
     if temperature == 1.0:
         return recipe
     return recipe.model_copy(update={"predict": recipe.predict.model_copy(update={"temperature": temperature})})
-
-
-def fingerprint(rows: Manifest, recipe: Recipe, backbone: Backbone, stage: int, epochs: int) -> str:
-    """12 hex digits of all that decides a trained model: rows and labels, settings, backbone, epochs."""
-    digest = hashlib.sha256()
-    for batch in rows.table.select(["track", "path", "label", "p"]).to_batches(max_chunksize=65_536):
-        digest.update(json.dumps([c.to_pylist() for c in batch.columns]).encode())
-    settings = recipe.model_dump(mode="json", exclude={"backbones", "name", "predict", "tune"})
-    settings["temperature"] = recipe.predict.temperature
-    digest.update(json.dumps([settings, backbone.model_dump(mode="json"), stage, epochs], sort_keys=True).encode())
-    return digest.hexdigest()[:12]
-
-
-def is_done(model_folder: str, key: str) -> bool:
-    """True when `model_folder` holds a finished model with this fingerprint."""
-    path = storage.join(model_folder, METRICS_FILE)
-    return storage.is_file(path) and storage.read_json(path).get("fingerprint") == key
-
-
-def provenance(recipe: Recipe) -> dict[str, Any]:
-    """What a reader needs to repeat a run: seed, versions, platform."""
-    packages = ("synatt", "torch", "torchaudio", "timm", "ray", "numpy")
-    return {
-        "seed": recipe.seed,
-        "versions": {name: version(name) for name in packages},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-    }
 
 
 def read_choice(path: str | None) -> tuple[dict[str, int], dict[str, float]]:

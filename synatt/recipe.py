@@ -117,11 +117,24 @@ class Train(Section):
     warmup_epochs: int = Field(5, ge=0)
     decay: float = Field(0.8, gt=0, le=1, description="factor per epoch after the warm-up")
     workers: Positive | Literal["auto"] = Field(8, description="DDP workers; auto: one per GPU, else one")
+    min_workers: Positive | None = Field(
+        None, description="elastic: go on with as few as these when nodes are lost, with the same global batch"
+    )
+    resize_s: float = Field(60.0, gt=0, description="elastic: seconds between looks for room for more workers")
     accumulate: Positive = Field(1, description="micro-batches per step and worker")
+    halve_batch: bool = Field(
+        False, description="out of memory: halve the clips per forward pass and go on, with the same global batch"
+    )
+    hold_out_fold: int | None = Field(None, ge=0, description="judge this fold after every epoch, do not train on it")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: bfloat16 or else float16 on a GPU"
     )
     channels_last: bool = True
+    compile: bool = Field(False, description="torch.compile; the first epoch takes minutes longer")
+    fused: bool = Field(False, description="fused optimiser")
+    grad_checkpointing: bool = Field(False, description="recompute activations: less memory, a third slower")
+    ema_decay: float | None = Field(None, gt=0, lt=1, description="keep a moving average of the weights, and use it")
+    freeze_epochs: int = Field(0, ge=0, description="epochs at the start in which only the head learns")
     sync_batchnorm: bool = Field(False, description="batch statistics over all GPUs; the original keeps them per GPU")
     drop_rate: Probability = 0.0
     max_failures: int = Field(3, ge=-1, description="restarts of a failed worker group; -1 without end")
@@ -167,6 +180,9 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
+        fewest, workers = self.train.min_workers, self.train.workers
+        if fewest is not None and isinstance(workers, int) and fewest > workers:
+            raise ValueError(f"train.min_workers: {fewest} is more than train.workers, {workers}")
         names = [b.name for b in self.backbones]
         if twice := {n for n in names if names.count(n) > 1}:
             raise ValueError(f"backbones: name {sorted(twice)[0]!r} stands twice")

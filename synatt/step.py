@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,9 @@ from synatt.feed import Batch, Examples, Place, Stopwatch
 from synatt.logmel import logmel_batch
 from synatt.loss import soft_cross_entropy
 from synatt.recipe import Recipe
+
+# The loss is looked at every so many steps; to look is to wait for the device.
+LOOK_EVERY = 20
 
 
 class TrainingError(WorkError):
@@ -84,12 +87,19 @@ def micro_step(
 
 @dataclass
 class EpochStats:
-    """What one worker saw of an epoch: its share of the mean loss, and where its time went."""
+    """What one worker saw of an epoch: its share of the mean loss, and where its time went.
+
+    Attributes:
+        wait_s: waiting for clips.
+        sync_s: waiting for the other workers' gradients.
+        compute_s: all else: log-mels, augmentation, the network, the optimiser.
+    """
 
     loss: float
     clips: int
     wait_s: float
     compute_s: float
+    sync_s: float = 0.0
 
 
 def train_epoch(
@@ -101,11 +111,16 @@ def train_epoch(
     place: Place,
     precision: Precision,
     scaler: "torch.amp.GradScaler | None" = None,
+    stepped: Callable[[], None] = lambda: None,
 ) -> EpochStats:
     """One pass over this worker's micro-batches; the optimiser steps when the last of a step is in.
 
+    Args:
+        stepped: called after every step of the optimiser.
+
     Raises:
-        TrainingError: the loss is not finite; the message names epoch, step and learning rate.
+        TrainingError: the loss is not finite; the message names epoch, step, learning rate and, where it can be told,
+            the cause.
     """
     net.train()
     watch = Stopwatch()
@@ -128,16 +143,38 @@ def train_epoch(
             )
         clips += int((item.weight_B > 0).sum())
         if item.last:
+            if steps % LOOK_EVERY == 0:
+                _require_finite(total, logmel_BMT, net, optimizer, epoch, steps, precision)
             _optimise(optimizer, scaler)
             steps += 1
+            stepped()
+    _require_finite(total, None, net, optimizer, epoch, steps, precision)
     mean_loss = float(total) / max(steps, 1)
-    if not math.isfinite(mean_loss):
-        rate = optimizer.param_groups[0]["lr"]
-        raise TrainingError(
-            f"the loss is {mean_loss} in epoch {epoch} (learning rate {rate:.3g}): lower train.lr_max, "
-            "or give --set train.precision=float32"
-        )
     return EpochStats(mean_loss, clips, watch.waited_s, time.perf_counter() - start - watch.waited_s)
+
+
+def _require_finite(
+    loss: torch.Tensor,
+    logmel_BMT: torch.Tensor | None,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    epoch: int,
+    step: int,
+    precision: Precision,
+) -> None:
+    value = float(loss)
+    if math.isfinite(value):
+        return
+    rate = optimizer.param_groups[0]["lr"]
+    where = f"the loss is {value} in epoch {epoch + 1}, step {step + 1} (learning rate {rate:.3g})"
+    if logmel_BMT is not None and not bool(torch.isfinite(logmel_BMT).all()):
+        raise TrainingError(f"{where}: the log-mels of the batch are not finite, look for clips with extreme samples")
+    broken = next((name for name, p in net.named_parameters() if not bool(torch.isfinite(p).all())), None)
+    if broken:
+        raise TrainingError(f"{where}: the weights have grown out of range ({broken}), lower train.lr_max")
+    if precision.dtype == torch.float16:
+        raise TrainingError(f"{where}: float16 overflows in this network, give --set train.precision=float32")
+    raise TrainingError(f"{where}: lower train.lr_max, or give --set train.precision=float32")
 
 
 def _optimise(optimizer: torch.optim.Optimizer, scaler: "torch.amp.GradScaler | None") -> None:

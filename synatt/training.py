@@ -1,13 +1,12 @@
 """One worker's training run from first to last epoch, without Ray: what `train` and `tune` both call.
 
-Checkpoints are handed out after every epoch and taken in at the start; a run that was stopped and goes on from one
-ends with the same weights as an undisturbed run, since every draw is fixed by (seed, epoch, step, rank).
+Its state is handed out after every epoch and taken in at the start; a run that was stopped and goes on from one ends
+with the same weights as an undisturbed run, since every draw is fixed by (seed, epoch, step, rank).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,16 +15,16 @@ from torch import nn
 
 from synatt.backbones import Attributor, create
 from synatt.calibration import fit_temperature
+from synatt.checkpoints import State
 from synatt.clipstore import ClipStore
-from synatt.feed import Examples, Place, train_batches
+from synatt.feed import Examples, train_batches
+from synatt.optimising import Average, arranged, freeze, make_optimizer
 from synatt.recipe import Backbone, Recipe, Weights
 from synatt.schedule import learning_rate
-from synatt.step import EpochStats, Precision, choose_precision, train_epoch, validate
+from synatt.step import Precision, choose_precision, train_epoch, validate
+from synatt.team import SyncClock, Team
 
-STATE_FILE = "state.pt"
-
-Wrap = Callable[[nn.Module], nn.Module]
-Reduce = Callable[[EpochStats], EpochStats]
+ALONE = Team()
 
 
 @dataclass(frozen=True)
@@ -35,36 +34,40 @@ class Plan:
     Attributes:
         stage: 0 supervised, 1 semi-supervised: which of a backbone's (batch, epochs) pairs holds.
         epochs: number of epochs.
-        accumulate: micro-batches per step and worker.
-        lr_batch: clips per step over all workers, which scales the learning rate.
+        batch: clips per worker and forward pass.
+        global_batch: clips per step over all workers and their micro-batches; it scales the learning rate, and stays
+            what it is when there are fewer workers or the forward passes are smaller.
     """
 
     recipe: Recipe
     backbone: Backbone
     stage: int
     epochs: int
-    accumulate: int
-    lr_batch: int
+    batch: int
+    global_batch: int
 
-    @property
-    def batch(self) -> int:
-        return self.backbone.batch[self.stage]
+
+def make_plan(recipe: Recipe, backbone: Backbone, stage: int, epochs: int, workers: int) -> Plan:
+    """The plan of a recipe's backbone for so many workers: each takes `train.accumulate` micro-batches a step."""
+    batch = backbone.batch[stage]
+    return Plan(recipe, backbone, stage, epochs, batch, batch * recipe.train.accumulate * workers)
 
 
 @dataclass
 class Progress:
-    """Where a run stands: epochs done, and one row of the curve per epoch."""
+    """Where a run stands: epochs done, one row of the curve per epoch, and how the best epoch's rows were judged."""
 
     epoch: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
+    confusion: list[list[int]] | None = None
 
 
 class Run:
     """Network, optimiser and curve of one worker.
 
     Args:
-        wrap: applied to the network after it is on its device (DDP).
-        reduce: sums a worker's epoch statistics over all workers.
+        valid: rows to judge after every epoch, shared out over the team.
+        state: of an earlier run, to go on from.
     """
 
     def __init__(
@@ -73,95 +76,128 @@ class Run:
         train: Examples,
         valid: Examples | None,
         store: ClipStore,
-        place: Place,
         device: torch.device,
-        wrap: Wrap | None = None,
-        reduce: Reduce | None = None,
-        checkpoint: Path | None = None,
+        team: Team = ALONE,
+        state: State | None = None,
     ) -> None:
-        self.plan, self.train_rows, self.valid_rows, self.store, self.place = plan, train, valid, store, place
-        self.precision: Precision = choose_precision(plan.recipe.train.precision, device)
-        self.reduce = reduce or (lambda stats: stats)
+        self.plan, self.train_rows, self.valid_rows, self.store, self.team = plan, train, valid, store, team
+        settings = plan.recipe.train
+        self.precision: Precision = choose_precision(settings.precision, device)
         # All workers start from equal weights; DDP would copy rank 0's anyway.
         torch.manual_seed(plan.recipe.seed)
-        resumed = checkpoint is not None
-        # A checkpoint brings all tensors: the pretrained ones need not be fetched again.
-        net = create(plan.backbone, plan.recipe, Weights(source="random") if resumed else None)
-        if plan.recipe.train.sync_batchnorm and place.world > 1:
+        # A state brings all tensors: the pretrained ones need not be fetched again.
+        net: nn.Module = create(plan.backbone, plan.recipe, Weights(source="random") if state else None)
+        if settings.sync_batchnorm and team.place.world > 1:
             net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
-        layout = torch.channels_last if plan.recipe.train.channels_last else torch.contiguous_format
-        self.bare: Attributor = net.to(device).to(memory_format=layout)
-        self.optimizer = torch.optim.Adam(self.bare.parameters(), lr=0.0)
+        assert isinstance(net, Attributor)
+        self.bare = arranged(net, settings, device)
+        self.optimizer = make_optimizer(self.bare, settings)
         self.scaler = torch.amp.GradScaler(device.type) if self.precision.dtype == torch.float16 else None
+        self.average = Average(self.bare, settings.ema_decay) if settings.ema_decay else None
         self.progress = Progress()
-        if checkpoint is not None:
-            self._restore(checkpoint, device)
-        self.net = wrap(self.bare) if wrap else self.bare
+        if state is not None:
+            self._restore(state)
+        self._wrapped: tuple[bool, nn.Module] | None = None
 
-    def epochs(self) -> "Any":
+    @property
+    def judged(self) -> Attributor:
+        """The network that is validated and kept: the moving average where there is one."""
+        return self.average.net if self.average else self.bare
+
+    def epochs(self) -> Iterator[dict[str, float]]:
         """Yield the curve's row after every epoch that is left."""
         while self.progress.epoch < self.plan.epochs:
             yield self._epoch(self.progress.epoch)
 
+    def _trained(self, epoch: int) -> nn.Module:
+        """The network as it is trained in `epoch`; DDP has to be told anew when other weights learn."""
+        frozen = epoch < self.plan.recipe.train.freeze_epochs
+        if self._wrapped is None or self._wrapped[0] != frozen:
+            freeze(self.bare, frozen)
+            self._wrapped = frozen, self.team.wrap(self.bare)
+        return self._wrapped[1]
+
     def _epoch(self, epoch: int) -> dict[str, float]:
-        recipe, start = self.plan.recipe, time.perf_counter()
-        rate = learning_rate(epoch, self.plan.lr_batch, recipe.train)
+        recipe, place, start = self.plan.recipe, self.team.place, time.perf_counter()
+        rate = learning_rate(epoch, self.plan.global_batch, recipe.train)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         # Dropout and the like draw from torch's own generator.
-        torch.manual_seed(hash((recipe.seed, epoch, self.place.rank)) % (1 << 62))
+        torch.manual_seed(hash((recipe.seed, epoch, place.rank)) % (1 << 62))
+        net = self._trained(epoch)
+        clock = SyncClock(net)
+
+        def stepped() -> None:
+            clock.step()
+            if self.average:
+                self.average.update(self.bare)
+
         batches = train_batches(
-            self.train_rows, self.store, recipe, epoch, self.plan.batch, self.plan.accumulate, self.place
+            self.train_rows, self.store, recipe, epoch, self.plan.batch, self.plan.global_batch, place
         )
-        stats = train_epoch(self.net, self.optimizer, batches, recipe, epoch, self.place, self.precision, self.scaler)
-        stats = self.reduce(stats)
+        stats = train_epoch(net, self.optimizer, batches, recipe, epoch, place, self.precision, self.scaler, stepped)
+        stats.sync_s = min(clock.seconds, stats.compute_s)
+        stats.compute_s -= stats.sync_s
+        stats = self.team.summed(stats)
+        self.team.agree_on_buffers(self.bare)
+        if self.average:
+            self.team.agree_on_buffers(self.average.net)
         row = {"epoch": epoch + 1, "lr": rate, **asdict(stats)}
         if self.valid_rows is not None:
-            row |= self._validate()
+            row |= self._validate(self.valid_rows)
         row["seconds"] = time.perf_counter() - start
         self.progress.epoch = epoch + 1
         self.progress.curve.append(row)
         return row
 
-    def _validate(self) -> dict[str, float]:
-        assert self.valid_rows is not None
-        from sklearn.metrics import f1_score
+    def _validate(self, rows: Examples) -> dict[str, float]:
+        """Metrics over all rows: each worker scores a part of them, and all see all scores."""
+        from sklearn.metrics import confusion_matrix, f1_score
 
-        logits_BC = validate(self.bare, self.valid_rows, self.store, self.plan.recipe, self.precision)
-        truth = self.valid_rows.target.argmax(axis=1)
+        rank, world = self.team.place.rank, self.team.place.world
+        mine = Examples(rows.tracks[rank::world], rows.target[rank::world])
+        parts = self.team.gathered(validate(self.judged, mine, self.store, self.plan.recipe, self.precision))
+        logits_BC = np.empty((len(rows), parts[0].shape[1]), np.float32)
+        for k, part in enumerate(parts):
+            logits_BC[k::world] = part
+        truth, answer = rows.target.argmax(axis=1), logits_BC.argmax(axis=1)
+        score = float(f1_score(truth, answer, average="macro", zero_division=0))
+        if score > max((row["macro_f1"] for row in self.progress.curve), default=-1.0):
+            labels = range(logits_BC.shape[1])
+            self.progress.confusion = confusion_matrix(truth, answer, labels=labels).tolist()
         return {
-            "macro_f1": float(f1_score(truth, logits_BC.argmax(axis=1), average="macro", zero_division=0)),
-            "accuracy": float(np.mean(truth == logits_BC.argmax(axis=1))),
+            "macro_f1": score,
+            "accuracy": float(np.mean(truth == answer)),
             "temperature": fit_temperature(logits_BC, truth),
         }
 
-    def save(self, folder: Path) -> None:
-        """Write all that `checkpoint=` needs to go on, into an existing folder."""
-        state = {
+    def state(self) -> State:
+        """All that `state=` needs to go on: tensors and plain values."""
+        return {
             "net": self.bare.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict() if self.scaler else None,
-            "epoch": self.progress.epoch,
-            "curve": self.progress.curve,
+            "average": self.average.state() if self.average else None,
+            "progress": asdict(self.progress),
         }
-        torch.save(state, folder / STATE_FILE)
 
-    def _restore(self, folder: Path, device: torch.device) -> None:
-        # weights_only: tensors and plain values; nothing in the file can run code.
-        state = torch.load(folder / STATE_FILE, map_location=device, weights_only=True)
+    def _restore(self, state: State) -> None:
         self.bare.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scaler and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
-        self.progress = Progress(state["epoch"], state["curve"])
+        if self.average:
+            self.average.restore(state["average"])
+        self.progress = Progress(**state["progress"])
 
 
-def describe(name: str, row: dict[str, float], epochs: int) -> str:
+def describe(name: str, row: dict[str, Any], epochs: int) -> str:
     """One line a person can read about a finished epoch."""
     left = (epochs - row["epoch"]) * row["seconds"]
     judged = f", macro F1 {row['macro_f1']:.3f}" if "macro_f1" in row else ""
+    busy = row["wait_s"] + row["compute_s"] + row["sync_s"]
     return (
         f"{name} epoch {row['epoch']:.0f}/{epochs}: loss {row['loss']:.3f}{judged}, lr {row['lr']:.2e}, "
-        f"{row['clips'] / max(row['wait_s'] + row['compute_s'], 1e-9):.0f} clips/s, "
-        f"waited {row['wait_s']:.1f} of {row['seconds']:.0f} s, {left:.0f} s left"
+        f"{row['clips'] / max(busy, 1e-9):.0f} clips/s, waited {row['wait_s']:.1f} s for data and "
+        f"{row['sync_s']:.1f} s for other workers of {row['seconds']:.0f} s, {left:.0f} s left"
     )

@@ -11,9 +11,10 @@ import pyarrow as pa
 from synatt import manifest, storage
 from synatt.curves import fold_curves
 from synatt.errors import UsageError
-from synatt.fitting import FitSettings, fingerprint, training_rows, with_classes
-from synatt.folds import check, with_folds
+from synatt.fitting import FitSettings, report_folds, training_rows, with_classes
+from synatt.folds import with_folds
 from synatt.manifest import Manifest
+from synatt.provenance import fingerprint
 from synatt.recipe import Recipe
 from synatt.selection import Choice, Curves, choose, mean_curve
 
@@ -30,14 +31,15 @@ def tune(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifest
     Returns:
         the path of `epochs.json`.
     """
+    from synatt.distributed.clips import store_clips
     from synatt.distributed.session import ray_session
-    from synatt.distributed.training import store_clips, worker_count
-    from synatt.distributed.tuning import fold_trials, split_folds, trial_plan
-    from synatt.training import Plan
+    from synatt.distributed.training import worker_count
+    from synatt.distributed.tuning import fold_trials, split_folds
+    from synatt.training import make_plan
 
     recipe = with_classes(recipe, rows)
     labelled = with_folds(training_rows(rows, recipe), recipe.tune.folds, recipe.seed)
-    _report_folds(labelled)
+    report_folds(labelled)
     chosen = labelled if soft is None else manifest.concat([labelled, soft])
     backbones = [recipe.backbone(name) for name in settings.backbones] or list(recipe.backbones)
     target_file = storage.join(output, CHOICE_FILE)
@@ -57,10 +59,7 @@ def tune(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifest
         if empty := [k for k, (train, valid) in folds.items() if not len(train) or not len(valid)]:
             raise UsageError(f"fold {empty[0]} has no rows to train or validate on: lower tune.folds")
         workers, _ = worker_count(recipe)
-        plans = [
-            trial_plan(Plan(recipe, b, stage, recipe.tune.max_epochs, recipe.train.accumulate, 0), workers)
-            for b in backbones
-        ]
+        plans = [make_plan(recipe, b, stage, recipe.tune.max_epochs, workers) for b in backbones]
         log.info(
             "%d trials: %d backbones x %d folds, up to %d epochs",
             len(plans) * use,
@@ -97,12 +96,3 @@ def _write(output: str, curves: pd.DataFrame, recipe: Recipe, key: str) -> None:
     storage.write_table(storage.join(output, CURVES_FILE), pa.Table.from_pandas(curves, preserve_index=False))
     summary = {"fingerprint": key, "recipe": recipe.name, "backbones": {n: c.as_dict() for n, c in choices.items()}}
     storage.write_json(storage.join(output, CHOICE_FILE), summary)
-
-
-def _report_folds(rows: Manifest) -> None:
-    found = check(rows)
-    for fold, classes in found.missing.items():
-        log.info("warning: fold %d has no row of class %s", fold, ", ".join(classes))
-    for what, shared in (("speaker", found.speakers), ("unknown generator", found.generators)):
-        if shared:
-            log.info("warning: %d %ss stand in several folds, e.g. %s", len(shared), what, next(iter(shared)))

@@ -11,7 +11,7 @@ import torch
 from hypothesis import settings
 
 from synatt import backbones, model
-from synatt.clipstore import ClipStore, plan_shards, write_shard
+from synatt.clipstore import ClipStore, plan_shards, store_shard
 from synatt.recipe import Recipe, build_recipe
 
 DATA = Path(__file__).parent / "data"
@@ -66,10 +66,8 @@ def clip_store(
 ) -> ClipStore:
     """The twelve clips, decoded, as `t00` to `t11`."""
     folder = str(tmp_path_factory.mktemp("store"))
-    shards = plan_shards(clip_tracks, clip_paths, 60.0, rows=5)
-    for shard in shards:
-        write_shard(folder, shard, 60.0)
-    return ClipStore(folder, [shard.name for shard in shards])
+    shards = plan_shards(clip_tracks, clip_paths, rows=5)
+    return ClipStore(folder, [store_shard(folder, shard, 60.0) for shard in shards])
 
 
 def make_tiny_recipe(timm: str = "test_convnext", name: str = "Tiny", **changes: object) -> Recipe:

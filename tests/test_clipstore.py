@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from synatt import storage
+from synatt import clipstore, storage
 from synatt.audio import load_audio
 from synatt.clip import standardise
-from synatt.clipstore import ClipStore, plan_shards, to_int16, write_shard
+from synatt.clipstore import ClipStore, plan_shards, shard_name, store_shard, to_int16
 
 
 def test_every_recording_comes_back_as_it_was_decoded(
@@ -44,51 +44,77 @@ def test_other_samples_are_scaled_to_full_range_and_look_the_same_to_training(wa
     np.testing.assert_allclose(standardise(kept), standardise(wave), atol=2 * step + 1e-4)
 
 
-def test_shards_are_runs_of_rows_named_by_what_they_hold() -> None:
+def test_shards_are_runs_of_rows() -> None:
     tracks, paths = [f"t{i}" for i in range(10)], [f"{i}.wav" for i in range(10)]
-    shards = plan_shards(tracks, paths, 60.0, rows=4)
+    shards = plan_shards(tracks, paths, rows=4)
     assert [shard.tracks for shard in shards] == [tuple(tracks[:4]), tuple(tracks[4:8]), tuple(tracks[8:])]
     assert [p for shard in shards for p in shard.paths] == paths
-    names = {shard.name for shard in shards}
-    assert len(names) == 3
-    assert [s.name for s in plan_shards(tracks, paths, 60.0, rows=4)] == [s.name for s in shards]
-    assert names.isdisjoint(s.name for s in plan_shards(tracks, paths, 30.0, rows=4))
-    assert names.isdisjoint(s.name for s in plan_shards(tracks, ["other/" + p for p in paths], 60.0, rows=4))
 
 
-def test_what_cannot_be_used_is_reported_and_travels_with_the_shard(tmp_path: Path, clip_paths: list[str]) -> None:
+def test_a_shard_is_named_by_its_rows_their_files_and_the_seconds_that_are_read(
+    tmp_path: Path, clip_paths: list[str]
+) -> None:
+    mine = tmp_path / "mine.wav"
+    mine.write_bytes(Path(clip_paths[0]).read_bytes())
+    (shard,) = plan_shards(["a", "b"], [str(mine), clip_paths[1]])
+    names = [shard_name(shard, 60.0), shard_name(shard, 30.0)]
+    names += [shard_name(plan_shards(["a", "c"], shard.paths)[0], 60.0)]
+    names += [shard_name(plan_shards(["a", "b"], [str(mine), clip_paths[2]])[0], 60.0)]
+    assert shard_name(shard, 60.0) == names[0]
+    mine.write_bytes(Path(clip_paths[3]).read_bytes())
+    names.append(shard_name(shard, 60.0))
+    mine.unlink()
+    names.append(shard_name(shard, 60.0))
+    assert len(set(names)) == len(names)
+
+
+def test_a_shard_is_made_once_and_again_when_a_recording_was_replaced(
+    tmp_path: Path, clip_paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, opened = tmp_path / "mine.wav", []
+    mine.write_bytes(Path(clip_paths[0]).read_bytes())
+    real = clipstore.load_audio
+    monkeypatch.setattr(clipstore, "load_audio", lambda *a: (opened.append(a[0]), real(*a))[1])
+    (shard,) = plan_shards(["a", "b"], [str(mine), clip_paths[1]])
+    folder = str(tmp_path / "store")
+    first = store_shard(folder, shard, 60.0)
+    assert store_shard(folder, shard, 60.0) == first
+    assert opened == [str(mine), clip_paths[1]]
+    mine.write_bytes(Path(clip_paths[3]).read_bytes())
+    second = store_shard(folder, shard, 60.0)
+    assert len(opened) == 4
+    assert np.array_equal(ClipStore(folder, [second]).wave("a"), load_audio(clip_paths[3]).wave)
+
+
+def test_what_cannot_be_used_travels_with_the_shard(tmp_path: Path, clip_paths: list[str]) -> None:
     (tmp_path / "bad.wav").write_bytes(b"no audio")
-    (shard,) = plan_shards(["good", "bad", "gone"], [clip_paths[0], str(tmp_path / "bad.wav"), "/none.wav"], 60.0)
-    problems = write_shard(str(tmp_path), shard, 60.0)
-    assert [(p["track"], p["kind"], p["path"]) for p in problems] == [
+    (shard,) = plan_shards(["good", "bad", "gone"], [clip_paths[0], str(tmp_path / "bad.wav"), "/none.wav"])
+    store = ClipStore(str(tmp_path), [store_shard(str(tmp_path), shard, 60.0)])
+    assert [(p["track"], p["kind"], p["path"]) for p in store.problems] == [
         ("bad", "not_audio", str(tmp_path / "bad.wav")),
         ("gone", "missing", "/none.wav"),
     ]
-    store = ClipStore(str(tmp_path), [shard.name])
-    assert store.problems == problems
     assert len(store) == 1
     assert "bad" not in store
 
 
 def test_a_shard_without_one_usable_recording_is_an_empty_store(tmp_path: Path) -> None:
-    (shard,) = plan_shards(["gone"], ["/none.wav"], 60.0)
-    write_shard(str(tmp_path), shard, 60.0)
-    assert len(ClipStore(str(tmp_path), [shard.name])) == 0
+    (shard,) = plan_shards(["gone"], ["/none.wav"])
+    assert len(ClipStore(str(tmp_path), [store_shard(str(tmp_path), shard, 60.0)])) == 0
 
 
 def test_no_more_than_the_seconds_asked_for_are_kept(tmp_path: Path, speech: np.ndarray) -> None:
     sf.write(tmp_path / "x.wav", speech, 16_000)
-    (shard,) = plan_shards(["x"], [str(tmp_path / "x.wav")], 2.0)
-    write_shard(str(tmp_path), shard, 2.0)
-    assert len(ClipStore(str(tmp_path), [shard.name]).wave("x")) == 32_000
+    (shard,) = plan_shards(["x"], [str(tmp_path / "x.wav")])
+    assert len(ClipStore(str(tmp_path), [store_shard(str(tmp_path), shard, 2.0)]).wave("x")) == 32_000
 
 
 def test_the_shards_of_a_bucket_are_copied_to_this_machine_once(tmp_path: Path, clip_paths: list[str]) -> None:
     bucket, cache = f"file://{tmp_path}/bucket", tmp_path / "cache"
-    (shard,) = plan_shards(["a"], clip_paths[:1], 60.0)
-    write_shard(bucket, shard, 60.0)
+    (shard,) = plan_shards(["a"], clip_paths[:1])
+    name = store_shard(bucket, shard, 60.0)
     with pytest.raises(storage.StorageError, match="local folder"):
-        ClipStore(bucket, [shard.name])
-    assert len(ClipStore(bucket, [shard.name], str(cache))) == 1
+        ClipStore(bucket, [name])
+    assert len(ClipStore(bucket, [name], str(cache))) == 1
     storage.delete_dir(bucket)
-    assert np.array_equal(ClipStore(bucket, [shard.name], str(cache)).wave("a"), load_audio(clip_paths[0]).wave)
+    assert np.array_equal(ClipStore(bucket, [name], str(cache)).wave("a"), load_audio(clip_paths[0]).wave)

@@ -28,7 +28,8 @@ ROWS, BATCH, ACCUMULATE, WORLD = st.integers(1, 60), st.integers(1, 5), st.integ
 
 def shares(rows: int, batch: int, accumulate: int, world: int) -> list[list[tuple[int, int, bool, np.ndarray, int]]]:
     order = epoch_order(rows, 42, 0)
-    return [list(step_rows(order, batch, accumulate, Place(rank, world))) for rank in range(world)]
+    whole = batch * accumulate * world
+    return [list(step_rows(order, batch, whole, Place(rank, world))) for rank in range(world)]
 
 
 @given(ROWS, BATCH, ACCUMULATE, WORLD)
@@ -55,6 +56,42 @@ def test_micro_batches_are_full_but_in_the_last_step(rows: int, batch: int, accu
             if step < steps - 1:
                 assert len(mine) == batch
                 assert whole == batch * accumulate * world
+
+
+@given(ROWS, BATCH, st.integers(1, 20), WORLD, WORLD)
+def test_a_steps_rows_are_the_same_whatever_the_number_of_workers(
+    rows: int, batch: int, whole: int, one: int, other: int
+) -> None:
+    order = epoch_order(rows, 42, 0)
+
+    def steps(world: int) -> dict[int, set[int]]:
+        found: dict[int, set[int]] = {}
+        for rank in range(world):
+            for step, _, _, mine, _ in step_rows(order, batch, whole, Place(rank, world)):
+                assert len(mine) <= batch
+                found.setdefault(step, set()).update(mine.tolist())
+        return found
+
+    assert steps(one) == steps(other)
+    assert all(len(found) == whole for step, found in steps(one).items() if step < rows // whole)
+
+
+@pytest.mark.parametrize("whole", [16, 64])
+def test_the_labels_of_a_batch_are_mixed_as_those_of_a_random_draw(whole: int) -> None:
+    """Rows stand class by class in a manifest; batches must not."""
+    labels = np.repeat(np.arange(5), 400)
+    shares = np.array(
+        [
+            np.bincount(labels[rows], minlength=5) / whole
+            for epoch in range(20)
+            for *_, rows, count in step_rows(epoch_order(2000, 1, epoch), whole, whole, Place())
+            if count == whole
+        ]
+    )
+    np.testing.assert_allclose(shares.mean(axis=0), 0.2, atol=0.01)
+    # The variance of a draw without replacement (hypergeometric).
+    wanted = 0.2 * 0.8 / whole * (2000 - whole) / 1999
+    np.testing.assert_allclose(shares.var(axis=0), wanted, rtol=0.25)
 
 
 @given(ROWS, st.integers(0, 5), st.integers(0, 5))
@@ -85,7 +122,8 @@ def one_epoch(
     world: int = 1,
 ) -> list[list[Batch]]:
     places = [Place(rank, world) for rank in range(world)]
-    return [list(train_batches(examples, store, recipe, epoch, batch, accumulate, place)) for place in places]
+    whole = batch * accumulate * world
+    return [list(train_batches(examples, store, recipe, epoch, batch, whole, place)) for place in places]
 
 
 def by_label(ranks: list[list[Batch]]) -> dict[bytes, torch.Tensor]:

@@ -61,7 +61,7 @@ def test_micro_batches_and_workers_give_the_gradient_of_the_whole_batch(
     batch = -(-ROWS // (world * accumulate))
     workers, losses = [copy.deepcopy(net) for _ in range(world)], 0.0
     for rank, worker in enumerate(workers):
-        for at, _, _, rows, count in step_rows(order, batch, accumulate, Place(rank, world)):
+        for at, _, _, rows, count in step_rows(order, batch, ROWS, Place(rank, world)):
             assert at == 0
             weight = torch.full((len(rows),), 1 / count, dtype=torch.float64)
             if not len(rows):
@@ -116,7 +116,7 @@ def epoch_with(
     torch.manual_seed(0)
     net = backbones.create(recipe.backbones[0], recipe)
     optimizer = torch.optim.Adam(net.parameters(), lr=rate)
-    batches = train_batches(examples, store, recipe, epoch, 4, 1, Place())
+    batches = train_batches(examples, store, recipe, epoch, 4, 4, Place())
     return net, train_epoch(net, optimizer, batches, recipe, epoch, Place(), EXACT)
 
 
@@ -143,8 +143,33 @@ def test_the_same_epoch_twice_gives_the_same_weights(
 def test_a_loss_that_is_not_finite_names_epoch_and_learning_rate(
     examples: Examples, clip_store: ClipStore, tiny_recipe: Recipe
 ) -> None:
-    with pytest.raises(TrainingError, match=r"epoch 7 \(learning rate 1e\+30\).*lower train\.lr_max"):
+    said = r"epoch 8, step \d \(learning rate 1e\+30\): the weights have grown out of range.*lower train\.lr_max"
+    with pytest.raises(TrainingError, match=said):
         epoch_with(examples, clip_store, tiny_recipe, 1e30, epoch=7)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("clip", "the log-mels of the batch are not finite"),
+        ("weight", r"the weights have grown out of range \(classify.bias\)"),
+        ("loss", "lower train.lr_max, or give --set train.precision=float32"),
+    ],
+)
+def test_the_cause_of_a_loss_that_is_not_finite_is_named_at_once(
+    examples: Examples, clip_store: ClipStore, tiny_recipe: Recipe, harm: str, said: str
+) -> None:
+    net = backbones.create(tiny_recipe.backbones[0], tiny_recipe)
+    batches = list(train_batches(examples, clip_store, tiny_recipe, 0, 4, 4, Place()))
+    if harm == "clip":
+        batches[0].wave_BS[1, 7] = torch.inf
+    elif harm == "weight":
+        net.classify.bias.data[2] = torch.nan
+    else:
+        batches[0].weight_B[0] = torch.inf
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4)
+    with pytest.raises(TrainingError, match=f"epoch 1, step 1 .*{said}"):
+        train_epoch(net, optimizer, iter(batches), tiny_recipe, 0, Place(), EXACT)
 
 
 def test_validation_takes_the_crop_that_prediction_takes(

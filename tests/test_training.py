@@ -1,17 +1,16 @@
 """A training run of one worker: it learns, and what was stopped goes on as if it had not been."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
+from synatt.checkpoints import decode, encode
 from synatt.clipstore import ClipStore
 from synatt.feed import Examples, Place
 from synatt.recipe import Recipe
 from synatt.schedule import learning_rate
-from synatt.step import EpochStats
-from synatt.training import Plan, Run, describe
+from synatt.team import Team
+from synatt.training import Plan, Run, describe, make_plan
 from tests.conftest import make_tiny_recipe
 
 CPU = torch.device("cpu")
@@ -22,14 +21,14 @@ def examples(clip_tracks: tuple[str, ...]) -> Examples:
     return Examples(clip_tracks, np.eye(6, dtype=np.float32)[[i % 6 for i in range(12)]])
 
 
-def plan(recipe: Recipe, epochs: int, accumulate: int = 1) -> Plan:
-    return Plan(recipe, recipe.backbones[0], 0, epochs, accumulate, 4 * accumulate)
+def plan(recipe: Recipe, epochs: int) -> Plan:
+    return make_plan(recipe, recipe.backbones[0], 0, epochs, 1)
 
 
 def run(
     recipe: Recipe, epochs: int, train: Examples, store: ClipStore, valid: Examples | None = None, **more: object
 ) -> Run:
-    return Run(plan(recipe, epochs), train, valid, store, Place(), CPU, **more)  # type: ignore[arg-type]
+    return Run(plan(recipe, epochs), train, valid, store, CPU, **more)  # type: ignore[arg-type]
 
 
 def finish(made: Run) -> Run:
@@ -54,7 +53,7 @@ def test_training_a_handful_of_clips_lowers_the_loss_and_learns_them(
 @pytest.mark.parametrize("timm", ["test_convnext", "test_efficientnet"])
 @pytest.mark.parametrize("stop_after", [1, 2])
 def test_a_run_that_goes_on_from_a_checkpoint_ends_with_the_weights_of_an_undisturbed_one(
-    tmp_path: Path, examples: Examples, clip_store: ClipStore, timm: str, stop_after: int
+    examples: Examples, clip_store: ClipStore, timm: str, stop_after: int
 ) -> None:
     # Dropout draws too.
     recipe = make_tiny_recipe(timm, train={"lr_start": 1e-3, "lr_max": 5e-4, "drop_rate": 0.3})
@@ -63,9 +62,9 @@ def test_a_run_that_goes_on_from_a_checkpoint_ends_with_the_weights_of_an_undist
     for row in stopped.epochs():
         if row["epoch"] == stop_after:
             break
-    stopped.save(tmp_path)
+    kept = encode(stopped.state())
     torch.manual_seed(999)
-    resumed = run(recipe, 3, examples, clip_store, examples, checkpoint=tmp_path)
+    resumed = run(recipe, 3, examples, clip_store, examples, state=decode(kept))
     assert resumed.progress.epoch == stop_after
     finish(resumed)
     expected, found = whole.bare.state_dict(), resumed.bare.state_dict()
@@ -74,35 +73,17 @@ def test_a_run_that_goes_on_from_a_checkpoint_ends_with_the_weights_of_an_undist
         assert [r[key] for r in resumed.progress.curve] == [r[key] for r in whole.progress.curve]
 
 
-def test_a_finished_run_that_goes_on_does_nothing(tmp_path: Path, examples: Examples, clip_store: ClipStore) -> None:
+def test_a_finished_run_that_goes_on_does_nothing(examples: Examples, clip_store: ClipStore) -> None:
     made = finish(run(make_tiny_recipe(), 1, examples, clip_store))
-    made.save(tmp_path)
-    again = run(make_tiny_recipe(), 1, examples, clip_store, checkpoint=tmp_path)
+    again = run(make_tiny_recipe(), 1, examples, clip_store, state=made.state())
     assert list(again.epochs()) == []
     assert again.progress.curve == made.progress.curve
 
 
-def test_a_run_that_goes_on_asks_for_no_pretrained_weights(
-    tmp_path: Path, examples: Examples, clip_store: ClipStore
-) -> None:
-    finish(run(make_tiny_recipe(), 1, examples, clip_store)).save(tmp_path)
+def test_a_run_that_goes_on_asks_for_no_pretrained_weights(examples: Examples, clip_store: ClipStore) -> None:
+    state = finish(run(make_tiny_recipe(), 1, examples, clip_store)).state()
     gone = make_tiny_recipe(weights={"source": "folder", "folder": "/nowhere"})
-    assert len(list(run(gone, 2, examples, clip_store, checkpoint=tmp_path).epochs())) == 1
-
-
-class Malicious:
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[object, tuple[Path]]:
-        return Path.touch, (self.mark,)
-
-
-def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, examples: Examples, clip_store: ClipStore) -> None:
-    torch.save({"net": Malicious(tmp_path / "was_run")}, tmp_path / "state.pt")
-    with pytest.raises(Exception, match="weights_only"):
-        run(make_tiny_recipe(), 1, examples, clip_store, checkpoint=tmp_path)
-    assert not (tmp_path / "was_run").exists()
+    assert len(list(run(gone, 2, examples, clip_store, state=state).epochs())) == 1
 
 
 def test_every_epoch_has_the_schedules_learning_rate(examples: Examples, clip_store: ClipStore) -> None:
@@ -117,22 +98,18 @@ def test_every_epoch_has_the_schedules_learning_rate(examples: Examples, clip_st
 def test_workers_start_from_equal_weights(examples: Examples, clip_store: ClipStore) -> None:
     recipe = make_tiny_recipe()
     one, other = (
-        Run(plan(recipe, 1), examples, None, clip_store, Place(rank, 2), CPU).bare.state_dict() for rank in (0, 1)
+        Run(plan(recipe, 1), examples, None, clip_store, CPU, Team(Place(rank, 2))).bare.state_dict() for rank in (0, 1)
     )
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_statistics_go_through_the_reduction_over_workers(examples: Examples, clip_store: ClipStore) -> None:
-    def doubled(stats: EpochStats) -> EpochStats:
-        return EpochStats(9.0, 2 * stats.clips, stats.wait_s, stats.compute_s)
-
-    (row,) = run(make_tiny_recipe(), 1, examples, clip_store, reduce=doubled).epochs()
-    assert (row["loss"], row["clips"]) == (9.0, 24)
-
-
-def test_the_stage_chooses_the_batch() -> None:
-    recipe = make_tiny_recipe(backbones=[{"name": "A", "timm": "test_convnext", "batch": [3, 5], "epochs": [1, 1]}])
-    assert [Plan(recipe, recipe.backbones[0], stage, 1, 1, 1).batch for stage in (0, 1)] == [3, 5]
+def test_a_plan_scales_its_global_batch_with_workers_and_accumulation() -> None:
+    recipe = make_tiny_recipe(
+        backbones=[{"name": "A", "timm": "test_convnext", "batch": [3, 5], "epochs": [1, 1]}],
+        train={"accumulate": 2, "workers": 4},
+    )
+    plans = [make_plan(recipe, recipe.backbones[0], stage, 1, 4) for stage in (0, 1)]
+    assert [(p.batch, p.global_batch) for p in plans] == [(3, 24), (5, 40)]
 
 
 def test_validation_rows_are_not_trained_on_and_do_not_change_training(
@@ -148,8 +125,83 @@ def test_validation_rows_are_not_trained_on_and_do_not_change_training(
 
 
 def test_an_epoch_is_described_in_one_line() -> None:
-    row = {"epoch": 2, "lr": 1e-4, "loss": 1.5, "clips": 100, "wait_s": 1.0, "compute_s": 3.0, "seconds": 5.0}
+    spent = {"wait_s": 1.0, "compute_s": 2.5, "sync_s": 0.5, "seconds": 5.0}
+    row = {"epoch": 2, "lr": 1e-4, "loss": 1.5, "clips": 100, **spent}
     assert describe("Net", row, 4) == (
-        "Net epoch 2/4: loss 1.500, lr 1.00e-04, 25 clips/s, waited 1.0 of 5 s, 10 s left"
+        "Net epoch 2/4: loss 1.500, lr 1.00e-04, 25 clips/s, waited 1.0 s for data and 0.5 s for other workers "
+        "of 5 s, 10 s left"
     )
     assert "macro F1 0.750" in describe("Net", {**row, "macro_f1": 0.75}, 4)
+
+
+LEVERS = [
+    {"ema_decay": 0.9},
+    {"freeze_epochs": 1},
+    {"fused": True},
+    {"grad_checkpointing": True},
+    {"precision": "bfloat16"},
+    {"channels_last": False},
+    {"ema_decay": 0.9, "freeze_epochs": 2, "fused": True},
+]
+
+
+@pytest.mark.parametrize("lever", LEVERS, ids=str)
+def test_every_lever_goes_on_from_a_state_as_if_undisturbed(
+    examples: Examples, clip_store: ClipStore, lever: dict[str, object]
+) -> None:
+    recipe = make_tiny_recipe("test_efficientnet", train={"lr_start": 1e-3, "lr_max": 5e-4, **lever})
+    whole = finish(run(recipe, 3, examples, clip_store, examples))
+    stopped = run(recipe, 3, examples, clip_store, examples)
+    next(iter(stopped.epochs()))
+    resumed = finish(run(recipe, 3, examples, clip_store, examples, state=decode(encode(stopped.state()))))
+    expected, found = whole.judged.state_dict(), resumed.judged.state_dict()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert [r["macro_f1"] for r in whole.progress.curve] == [r["macro_f1"] for r in resumed.progress.curve]
+    assert whole.progress.confusion == resumed.progress.confusion
+
+
+def test_a_frozen_backbone_keeps_weights_and_statistics_until_it_learns_again(
+    examples: Examples, clip_store: ClipStore
+) -> None:
+    recipe = make_tiny_recipe("test_efficientnet", train={"lr_start": 1e-3, "freeze_epochs": 1})
+    made = run(recipe, 2, examples, clip_store)
+    start = {name: tensor.clone() for name, tensor in made.bare.state_dict().items()}
+    epochs = made.epochs()
+
+    def moved() -> set[str]:
+        now = made.bare.state_dict()
+        return {name.partition(".")[0] for name in start if not torch.equal(start[name], now[name])}
+
+    next(epochs)
+    assert moved() == {"embed", "classify"}
+    next(epochs)
+    assert moved() == {"backbone", "embed", "classify"}
+
+
+def test_the_moving_average_lags_behind_the_weights_and_is_what_is_judged(
+    examples: Examples, clip_store: ClipStore
+) -> None:
+    recipe = make_tiny_recipe(train={"lr_start": 1e-3, "ema_decay": 0.99})
+    made = run(recipe, 2, examples, clip_store, examples)
+    start = made.bare.classify.weight.detach().clone()
+    finish(made)
+    assert made.judged is not made.bare
+    gone = float((made.bare.classify.weight - start).norm())
+    assert 0 < float((made.judged.classify.weight - start).norm()) < gone
+
+
+def test_recomputed_activations_give_the_same_weights(examples: Examples, clip_store: ClipStore) -> None:
+    plain, saving = (
+        finish(run(make_tiny_recipe(train={"lr_start": 1e-3, "grad_checkpointing": on}), 1, examples, clip_store))
+        for on in (False, True)
+    )
+    for name, tensor in plain.bare.state_dict().items():
+        torch.testing.assert_close(saving.bare.state_dict()[name], tensor, atol=1e-6, rtol=0)
+
+
+def test_the_confusion_is_that_of_the_best_epoch(examples: Examples, clip_store: ClipStore) -> None:
+    made = finish(run(make_tiny_recipe(train={"lr_start": 1e-3}), 3, examples, clip_store, examples))
+    counts = np.array(made.progress.confusion)
+    assert counts.shape == (6, 6) and counts.sum(axis=1).tolist() == [2] * 6
+    best = max(made.progress.curve, key=lambda row: row["macro_f1"])
+    assert np.trace(counts) / 12 == pytest.approx(best["accuracy"])

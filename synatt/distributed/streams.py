@@ -7,7 +7,8 @@ id before a run starts, and an id may be noted though its row was not written, o
 file is the note.
 
 How Ray Data is known to hang or fail, and why it does not here:
-- a pool that takes every CPU starves the tasks that feed it: `share_out` leaves half of the CPUs to each stage;
+- a pool that takes every CPU starves the tasks that feed it, even if only once nodes are lost: the actors reserve
+  next to none (`share_out`);
 - an exception in an actor's constructor is retried for ever: models are loaded with the first block, and what goes
   wrong there is a value that ends the run;
 - with errored blocks allowed, a dead actor of a fixed pool hangs the run (ray-project/ray issue 62746): none are
@@ -42,6 +43,8 @@ log = logging.getLogger("synatt")
 PROGRESS_S = 10.0
 # Memory of a scoring actor besides its weights: torch itself and the activations of a batch.
 SCORE_BYTES = 1 << 30
+# What a scoring actor reserves where it shares the cores with decoding: a thousand of them still leave room for a task.
+ACTOR_CPUS = 0.0005
 
 
 @dataclass(frozen=True)
@@ -85,16 +88,17 @@ class Pool:
 def share_out(cpus: float, gpus: int, memory: float, actor_bytes: float) -> Pool:
     """Divide a cluster.
 
-    On GPUs an actor takes one and no CPU, so that decoding has them all. Without, each stage may fill every core: the
-    actors reserve half of them, a decode task a quarter of one, since Ray Data starts no more of them than fit into a
-    part of the rest. Whichever stage is slower gets the time that the other leaves, and neither can take what the other
-    needs to start (a pool of one CPU per actor would starve the tasks that feed it, for ever).
+    On GPUs an actor takes one and no CPU, so that decoding has them all. Without, each stage may fill every core:
+    whichever is slower gets the time that the other leaves. The actors, one a core, reserve next to nothing, and a
+    decode task half a core. So neither can take what the other needs to start: a pool of one CPU per actor would
+    starve the tasks that feed it, for ever, and so would actors of half a CPU once they have moved from lost nodes
+    to those that are left.
     """
     if gpus:
         return Pool(gpus, 0.0, 1, 1.0, 0)
     most = max(1, int(memory * 0.7 / actor_bytes))
     actors = max(1, min(int(cpus), most))
-    return Pool(actors, 0.5, 0, 0.25, max(1, int(cpus) // actors))
+    return Pool(actors, ACTOR_CPUS, 0, 0.5, max(1, int(cpus) // actors))
 
 
 def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, stall_s: float | None) -> None:

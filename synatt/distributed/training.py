@@ -1,58 +1,28 @@
-"""Ray Train: `synatt.training.Run` on many workers with DDP, checkpoints and restarts."""
+"""Ray Train: `synatt.distributed.worker.work` on many workers, with restarts, elastic sizes and runs side by side."""
 
 import logging
 import os
-import sys
 import tempfile
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
+from ray.train import UserCallback
 
 from synatt import storage
-from synatt.clipstore import ClipStore, plan_shards, write_shard
-from synatt.curves import training_curve
+from synatt.distributed.clips import Clips
 from synatt.distributed.session import cause_of, cpu_count, gpu_count
-from synatt.distributed.streams import run_tasks
+from synatt.distributed.worker import FATAL, pack, work
 from synatt.errors import SynattError, UsageError, WorkError
-from synatt.feed import Examples, Place
-from synatt.manifest import Manifest
-from synatt.model import save_model
-from synatt.recipe import Recipe, build_recipe
-from synatt.step import EpochStats
-from synatt.training import Plan, Run, describe
+from synatt.feed import Examples
+from synatt.recipe import Recipe
+from synatt.training import Plan
 
 log = logging.getLogger("synatt")
 
-
-@dataclass(frozen=True)
-class Clips:
-    """A clip store by place and shard names, small enough to send to workers."""
-
-    folder: str
-    shards: tuple[str, ...]
-
-    def open(self) -> ClipStore:
-        cache = os.path.join(tempfile.gettempdir(), "synatt-clips")
-        return ClipStore(self.folder, self.shards, cache)
-
-
-def store_clips(rows: Manifest, read_s: float, folder: str) -> Clips:
-    """Decode all recordings of `rows` into `folder`, as Ray Data tasks; shards that are there are kept."""
-    folder = storage.absolute(folder)
-    shards = plan_shards(rows.column("track"), rows.column("path"), read_s)
-    storage.make_dirs(folder)
-    there = {name for name, _ in storage.list_files(folder, recursive=False)}
-    todo = [shard for shard in shards if shard.name not in there]
-    if todo:
-        log.info("decoding %d recordings once for training", sum(len(s.tracks) for s in todo))
-
-    def write(shard: Any) -> int:
-        return len(write_shard(folder, shard, read_s))
-
-    run_tasks(write, todo, "decoding")
-    return Clips(folder, tuple(shard.name for shard in shards))
+# What Ray Train keeps of a run; written in place, so a driver that is killed may leave half of it.
+SNAPSHOT = "checkpoint_manager_snapshot.json"
 
 
 def worker_count(recipe: Recipe) -> tuple[int, bool]:
@@ -63,15 +33,20 @@ def worker_count(recipe: Recipe) -> tuple[int, bool]:
     """
     gpus = gpu_count()
     workers = recipe.train.workers if isinstance(recipe.train.workers, int) else max(1, gpus)
-    have = gpus or int(cpu_count())
-    if workers > have and _is_local():
+    have, fewest = gpus or int(cpu_count()), recipe.train.min_workers or workers
+    if fewest > have and _is_local():
         raise UsageError(
-            f"recipe {recipe.name} asks for {workers} workers (train.workers), this machine has {have} "
+            f"recipe {recipe.name} asks for {fewest} workers (train.workers), this machine has {have} "
             f"{'GPUs' if gpus else 'CPUs'}: give --set train.workers=auto, or --address of a cluster"
         )
     if workers > have:
-        log.info("waiting for %d workers; the cluster has room for %d now", workers, have)
+        log.info("waiting for %d workers; the cluster has room for %d now", fewest, have)
     return workers, gpus > 0
+
+
+def side_by_side(workers: int, wanted: int | None) -> int:
+    """How many backbones train at once: as many as the user wants, else as there is room for now."""
+    return wanted or max(1, (gpu_count() or int(cpu_count())) // workers)
 
 
 def _is_local() -> bool:
@@ -80,53 +55,112 @@ def _is_local() -> bool:
     return len(ray.nodes()) == 1 and "RAY_ADDRESS" not in os.environ and not os.environ.get("RAY_JOB_ID")
 
 
-def train_backbone(
-    plan: Plan, examples: Examples, clips: Clips, model_folder: str, work: str, run_name: str, info: dict[str, Any]
-) -> None:
-    """Train one backbone to its last epoch and write its model folder; goes on from the newest checkpoint in `work`.
+@dataclass(frozen=True)
+class Job:
+    """One backbone to train.
+
+    Attributes:
+        folder: of the finished model.
+        run: name of the run's folder below the folder of all runs; a run of that name is continued.
+        info: goes into `metrics.json`.
+    """
+
+    plan: Plan
+    folder: str
+    run: str
+    info: dict[str, Any]
+
+
+def train_all(
+    jobs: Sequence[Job], train: Examples, valid: Examples | None, clips: Clips, work_folder: str, at_once: int
+) -> list[str | None]:
+    """Train each job to its last epoch and write its model folder; what is there of a run is gone on with.
 
     Args:
-        work: folder or URI for checkpoints, shared by all workers.
-        run_name: identifies the run in `work`; a run of that name is continued.
-        info: goes into `metrics.json`.
+        valid: rows that are judged after every epoch.
+        work_folder: folder or URI for checkpoints, shared by all workers.
 
-    Raises:
-        WorkError: training failed more often than `train.max_failures` allows; the message is the first cause.
+    Returns:
+        for every job None, or why it failed: one does not stop the others.
     """
+
+    def one(job: Job) -> str | None:
+        plan = job.plan
+        log.info(
+            "training %s (%s) on %d clips for %d epochs, %d clips a step",
+            *(plan.backbone.name, plan.backbone.timm, len(train), plan.epochs, plan.global_batch),
+        )
+        try:
+            _train(job, train, valid, clips, work_folder)
+        except WorkError as err:
+            log.info("%s", err)
+            return str(err)
+        log.info("%s is trained", plan.backbone.name)
+        return None
+
+    with ThreadPoolExecutor(max(1, min(at_once, len(jobs)))) as pool:
+        return list(pool.map(one, jobs))
+
+
+def _train(job: Job, train: Examples, valid: Examples | None, clips: Clips, work_folder: str) -> None:
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    workers, gpu = worker_count(plan.recipe)
+    settings = job.plan.recipe.train
+    workers, gpu = worker_count(job.plan.recipe)
     if _is_local():
         # No node is taken away from a single machine: its watcher would only be one more process to start.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-    plan = replace(plan, lr_batch=plan.batch * plan.accumulate * workers)
+    work_folder = storage.absolute(work_folder)
+    run = storage.join(work_folder, job.run)
+    _clear_notes(run)
     trainer = TorchTrainer(
-        _worker,
+        work,
         # Plain values: the controller unpickles them too, and should not import what only workers need.
         train_loop_config={
-            "plan": _pack(plan),
-            "tracks": examples.tracks,
-            "target": examples.target,
+            "plan": pack(job.plan),
+            "tracks": train.tracks,
+            "target": train.target,
+            "valid_tracks": valid.tracks if valid else (),
+            "valid_target": valid.target if valid else None,
             "clips": asdict(clips),
-            "model_folder": storage.absolute(model_folder),
-            "info": info,
+            "run": run,
+            "model_folder": storage.absolute(job.folder),
+            "info": job.info,
         },
         scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": 1, "GPU": 1} if gpu else {"CPU": 1}
+            num_workers=(settings.min_workers, workers) if settings.min_workers else workers,  # type: ignore[arg-type]
+            elastic_resize_monitor_interval_s=settings.resize_s,  # type: ignore[call-arg]
+            use_gpu=gpu,
+            resources_per_worker={"CPU": 1, "GPU": 1} if gpu else {"CPU": 1},
         ),
         run_config=RunConfig(
-            name=run_name,
-            storage_path=storage.absolute(work),
-            failure_config=FailureConfig(max_failures=plan.recipe.train.max_failures),
+            name=job.run,
+            storage_path=work_folder,
+            failure_config=FailureConfig(max_failures=settings.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig("WARNING"),  # type: ignore[call-arg]
+            callbacks=[Scalars(storage.join(storage.absolute(job.folder), "tensorboard"))],  # type: ignore[list-item]
         ),
     )
+    error: str | None = None
     try:
         trainer.fit()
     except Exception as err:
-        raise WorkError(f"training {plan.backbone.name} failed: {first_failure(err)}") from err
+        error = first_failure(err)
+    note = storage.join(run, FATAL)
+    if storage.is_file(note):
+        error = storage.read_json(note)["error"]
+    if error:
+        raise WorkError(f"training {job.plan.backbone.name} failed: {error}")
+
+
+def _clear_notes(run: str) -> None:
+    """Forget why an earlier run failed, and Ray's list of its checkpoints: the workers look for themselves."""
+    storage.make_dirs(run)
+    for name in (FATAL, SNAPSHOT):
+        if storage.is_file(path := storage.join(run, name)):
+            storage.delete_file(path)
 
 
 def first_failure(err: BaseException) -> str:
@@ -136,117 +170,40 @@ def first_failure(err: BaseException) -> str:
     lines = [line for line in str(cause).strip().splitlines() if line.strip()]
     text = lines[-1].strip() if lines else type(cause).__name__
     if "out of memory" in str(cause).lower():
-        return f"{text}; lower the backbone's batch and raise train.accumulate by the same factor"
+        return (
+            f"{text}; lower the backbone's batch and raise train.accumulate by the same factor, "
+            "or give --set train.halve_batch=true"
+        )
     return text if isinstance(cause, SynattError) or text.startswith("synatt.") else f"{type(cause).__name__}: {text}"
 
 
-def _pack(plan: Plan) -> dict[str, Any]:
-    # Plain values: the recipe's class need not be pickled.
-    return {
-        "recipe": plan.recipe.model_dump(mode="json"),
-        "backbone": plan.backbone.name,
-        "stage": plan.stage,
-        "epochs": plan.epochs,
-        "accumulate": plan.accumulate,
-        "lr_batch": plan.lr_batch,
-    }
+class Scalars(UserCallback):
+    """TensorBoard's view of a run: every number of an epoch's report, written where Ray Train's controller runs."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._write: Callable[[dict[str, Any]], None] | None = None
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+        if self._write is None:
+            self._write = scalar_writer(self._folder)
+        self._write(metrics[0])
 
 
-def unpack(packed: dict[str, Any]) -> Plan:
-    """The plan that `_pack` took apart."""
-    recipe = build_recipe(dict(packed["recipe"]))
-    rest = {key: packed[key] for key in ("stage", "epochs", "accumulate", "lr_batch")}
-    return Plan(recipe=recipe, backbone=recipe.backbone(packed["backbone"]), **rest)
+def scalar_writer(folder: str) -> Callable[[dict[str, Any]], None]:
+    """A function that adds one epoch's row to a TensorBoard event file in `folder`, which may be in a bucket."""
+    from tensorboardX import SummaryWriter
 
+    local = folder if not storage.is_uri(folder) else tempfile.mkdtemp(prefix="synatt-tensorboard-")
+    writer = SummaryWriter(local)
 
-def _worker(config: dict[str, Any]) -> None:
-    import ray.train
-    import ray.train.torch
-    import torch
-    from ray.train import Checkpoint
+    def write(row: dict[str, Any]) -> None:
+        for name, value in row.items():
+            if isinstance(value, int | float) and name != "epoch":
+                writer.add_scalar(name, value, int(row["epoch"]))
+        writer.flush()
+        if local != folder:
+            for name, _ in storage.list_files(local):
+                storage.write_bytes(storage.join(folder, name), storage.read_bytes(storage.join(local, name)))
 
-    quieten_ray()
-    plan, context = unpack(config["plan"]), ray.train.get_context()
-    place = Place(context.get_world_rank(), context.get_world_size())
-    torch.set_num_threads(threads_per_worker(plan.recipe, context.get_local_world_size()))
-    resumed = ray.train.get_checkpoint()
-    with tempfile.TemporaryDirectory() as scratch:
-        if resumed:
-            resumed.to_directory(scratch)
-        run = Run(
-            plan,
-            Examples(tuple(config["tracks"]), np.asarray(config["target"])),
-            None,
-            Clips(**config["clips"]).open(),
-            place,
-            ray.train.torch.get_device(),
-            wrap=ray.train.torch.prepare_model,
-            reduce=_summed if place.world > 1 else None,
-            checkpoint=Path(scratch) if resumed else None,
-        )
-    if resumed and place.rank == 0:
-        say(f"{plan.backbone.name} goes on after epoch {run.progress.epoch}")
-    for row in run.epochs():
-        with tempfile.TemporaryDirectory() as folder:
-            checkpoint = None
-            if place.rank == 0:
-                say(describe(plan.backbone.name, row, plan.epochs))
-                run.save(Path(folder))
-                checkpoint = Checkpoint.from_directory(folder)
-            ray.train.report(row, checkpoint=checkpoint)
-    if place.rank == 0:
-        _write_model(run, config)
-
-
-def quieten_ray() -> None:
-    """Ray's libraries log every report and checkpoint; in a worker only their warnings are wanted."""
-    # The root logger among them: Ray Train's own lines do not all come from loggers of its name.
-    for name in ("", "ray", "ray.train", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def say(line: str) -> None:
-    """A line of progress from a worker, on standard error like the driver's own; standard output is for results."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
-
-
-def _write_model(run: Run, config: dict[str, Any]) -> None:
-    recipe = run.plan.recipe.model_copy(update={"backbones": (run.plan.backbone,)})
-    curve, folder = run.progress.curve, config["model_folder"]
-    storage.write_bytes(storage.join(folder, "curve.png"), training_curve(curve, run.plan.backbone.name))
-    metrics = {
-        **config["info"],
-        "epochs": run.plan.epochs,
-        "clips": len(run.train_rows),
-        "workers": run.place.world,
-        "global_batch": run.plan.lr_batch,
-        "precision": str(run.precision.dtype or "torch.float32").removeprefix("torch."),
-        "device": _device_name(run.precision.device),
-        "final_loss": curve[-1]["loss"] if curve else None,
-        "seconds": sum(row["seconds"] for row in curve),
-        "parameters": sum(p.numel() for p in run.bare.parameters()),
-    }
-    save_model(folder, run.bare, recipe, metrics, curve)
-
-
-def _device_name(device: Any) -> str:
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def threads_per_worker(recipe: Recipe, workers_on_node: int) -> int:
-    """torch threads of one CPU worker: the recipe's, else an equal share of the cores this process may use."""
-    return recipe.train.threads or max(1, len(os.sched_getaffinity(0)) // workers_on_node)
-
-
-def _summed(stats: EpochStats) -> EpochStats:
-    import ray.train.torch
-    import torch
-    import torch.distributed as dist
-
-    numbers = torch.tensor([stats.loss, stats.clips], dtype=torch.float64).to(ray.train.torch.get_device())
-    dist.all_reduce(numbers)
-    # Losses are shares of the global mean, so they add up; times stay this worker's own.
-    return replace(stats, loss=float(numbers[0]), clips=int(numbers[1]))
+    return write

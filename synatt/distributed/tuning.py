@@ -10,9 +10,6 @@ over; it may lag behind or be torn when the driver is killed, and then costs the
 import json
 import logging
 import os
-import tempfile
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,21 +18,16 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from synatt import storage
+from synatt.checkpoints import TornCheckpoint, decode, encode
+from synatt.distributed.clips import Clips
 from synatt.distributed.session import gpu_count
-from synatt.distributed.training import (
-    Clips,
-    _pack,
-    first_failure,
-    quieten_ray,
-    say,
-    threads_per_worker,
-    unpack,
-)
+from synatt.distributed.training import first_failure
+from synatt.distributed.worker import pack, quieten_ray, say, threads_per_worker, unpack
 from synatt.errors import SynattError, WorkError
-from synatt.feed import Examples, Place
+from synatt.feed import Examples
 from synatt.recipe import Tune
 from synatt.selection import is_hopeless
-from synatt.training import STATE_FILE, Plan, Run, describe
+from synatt.training import Plan, Run, describe
 
 log = logging.getLogger("synatt")
 
@@ -88,7 +80,7 @@ def fold_trials(
     """
     gpus = gpu_count()
     root = storage.join(storage.absolute(work), name)
-    given = {"plans": {p.backbone.name: _pack(p) for p in plans}, "folds": folds, "clips": clips}
+    given = {"plans": {p.backbone.name: pack(p) for p in plans}, "folds": folds, "clips": clips}
     trainable = tune.with_resources(
         tune.with_parameters(_trial, **given, states=storage.join(root, "states")),
         {"cpu": 1, "gpu": 1} if gpus else {"cpu": 1},
@@ -144,12 +136,6 @@ def can_go_on(experiment: str) -> bool:
         return False
 
 
-def trial_plan(plan: Plan, workers: int) -> Plan:
-    """`plan` for one process that stands for `workers` of them."""
-    accumulate = plan.accumulate * workers
-    return replace(plan, accumulate=accumulate, lr_batch=plan.batch * accumulate)
-
-
 def _trial_name(config: dict[str, Any]) -> str:
     return f"{config['backbone']}-fold{config['fold']}"
 
@@ -170,20 +156,23 @@ def _trial(
     # As many trials as CPUs run side by side, so each keeps to one core unless the recipe says otherwise.
     torch.set_num_threads(plan.recipe.train.threads or max(1, threads_per_worker(plan.recipe, _trials_on_node())))
     name, state = f"{plan.backbone.name} fold {config['fold']}", storage.join(states, f"{_trial_name(config)}.pt")
-    with tempfile.TemporaryDirectory() as folder:
-        resumed = storage.is_file(state)
-        if resumed:
-            (Path(folder) / STATE_FILE).write_bytes(storage.read_bytes(state))
-        run = Run(plan, train, valid, clips.open(), Place(), device, checkpoint=Path(folder) if resumed else None)
-        if resumed:
-            say(f"{name} goes on after epoch {run.progress.epoch}")
-            # The driver may have been stopped before it had taken in what this state tells.
-            _report(run)
-        for row in run.epochs():
-            say(describe(name, row, plan.epochs))
-            run.save(Path(folder))
-            storage.write_bytes(state, (Path(folder) / STATE_FILE).read_bytes())
-            _report(run)
+    run = Run(plan, train, valid, clips.open(), device, state=_kept(state, device))
+    if run.progress.epoch:
+        say(f"{name} goes on after epoch {run.progress.epoch}")
+        # The driver may have been stopped before it had taken in what this state tells.
+        _report(run)
+    for row in run.epochs():
+        say(describe(name, row, plan.epochs))
+        storage.write_bytes(state, encode(run.state()))
+        _report(run)
+
+
+def _kept(path: str, device: Any) -> dict[str, Any] | None:
+    try:
+        return decode(storage.read_bytes(path), device) if storage.is_file(path) else None
+    except TornCheckpoint:
+        say(f"{path} is torn: that trial starts anew")
+        return None
 
 
 def _report(run: Run) -> None:

@@ -5,7 +5,7 @@ Paths stay plain strings throughout. What is written is seen whole or not at all
 
 from synatt.storage.failures import Kind, Reason, StorageError, why
 from synatt.storage.filesystems import absolute, filesystem, is_uri, join
-from synatt.storage.listing import exists, info, is_dir, is_file, iter_files, list_dirs, list_files
+from synatt.storage.listing import exists, info, is_dir, is_file, iter_files, list_dirs, list_files, versions
 from synatt.storage.moving import delete_dir, delete_file, make_dirs, move, move_dir
 from synatt.storage.patience import RUN_PATIENCE_S, set_patience
 from synatt.storage.reading import open_input, read_bytes, read_json, read_text
@@ -45,6 +45,7 @@ __all__ = [
     "set_patience",
     "shown",
     "shown_in",
+    "versions",
     "why",
     "write_bytes",
     "write_json",

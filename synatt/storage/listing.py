@@ -2,12 +2,13 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import pyarrow.fs as pafs
 
+from synatt.storage.failures import StorageError
 from synatt.storage.filesystems import ask, filesystem, has_only_objects, is_local, join
 from synatt.storage.redaction import shown
 
@@ -29,6 +30,23 @@ def is_dir(path: str) -> bool:
 
 def exists(path: str) -> bool:
     return info(path).type != pafs.FileType.NotFound
+
+
+def versions(paths: Sequence[str]) -> list[tuple[int, int] | None]:
+    """(size in bytes, time of the last change in ns) of every file; None where there is none.
+
+    A file that was replaced has another pair, as far as its storage tells.
+    """
+    found: list[tuple[int, int] | None] = []
+    for path in paths:
+        try:
+            at = info(path)
+        except StorageError:
+            # Whoever reads the file will say why that cannot be done.
+            found.append(None)
+            continue
+        found.append((at.size, at.mtime_ns or 0) if at.type == pafs.FileType.File else None)
+    return found
 
 
 def list_files(folder: str, recursive: bool = True, unnamable: list[str] | None = None) -> list[tuple[str, int]]:

@@ -18,7 +18,8 @@ def test_scoring_never_takes_the_cpu_that_decoding_needs_to_start(cpus: int, mem
     """A pool that takes every CPU waits for ever for the tasks that feed it."""
     pool = share_out(cpus, 0, memory_gb * GB, actor_gb * GB)
     assert pool.actors >= 1
-    assert pool.actors * pool.actor_cpus + pool.decode_cpus <= cpus
+    # Even if all nodes but one of a single CPU are lost and every actor moves there.
+    assert pool.actors * pool.actor_cpus + pool.decode_cpus <= 1
     assert pool.actors * pool.threads <= max(cpus, 1)
 
 

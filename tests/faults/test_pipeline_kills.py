@@ -95,7 +95,7 @@ def test_a_pipeline_killed_three_times_ends_with_the_tables_of_an_undisturbed_on
     staged = rough / "predictions" / "tiny" / "_staging" / "scored" / "00000" / "units"
     kill_when(argv, log, lambda: staged.exists() and any(p.suffix == ".parquet" for p in staged.iterdir()))
     assert not (rough / "predictions" / "tiny" / "predictions").exists(), "predict was over before the kill"
-    assert re.search(r"TinyConv goes on after epoch [3-9]|TinyConv goes on after epoch \d\d", log.read_text())
+    assert re.search(r"TinyConv goes on after epoch \d+", log.read_text())
 
     assert start(argv, log).wait(timeout=300) == 0, log.read_text()[-3000:]
     said = log.read_text()

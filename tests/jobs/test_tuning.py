@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synatt.clipstore import plan_shards, write_shard
+from synatt.clipstore import plan_shards, store_shard
 from synatt.distributed import tuning
-from synatt.distributed.training import Clips
+from synatt.distributed.clips import Clips
 from synatt.recipe import Recipe, Tune
 from synatt.training import Plan
 
@@ -49,12 +49,11 @@ def test_one_that_was_killed_before_or_while_its_record_was_written_cannot(
 def test_a_torn_record_costs_no_epoch(
     tmp_path: Path, tiny_recipe: Recipe, clip_tracks: tuple[str, ...], clip_paths: list[str]
 ) -> None:
-    (shard,) = plan_shards(clip_tracks, clip_paths, 60.0)
-    write_shard(str(tmp_path), shard, 60.0)
-    clips = Clips(str(tmp_path), (shard.name,))
+    (shard,) = plan_shards(clip_tracks, clip_paths)
+    clips = Clips(str(tmp_path), (store_shard(str(tmp_path), shard, 60.0),))
     target = np.eye(6, dtype=np.float32)[np.arange(12) % 6]
     folds = tuning.split_folds(list(clip_tracks), target, np.arange(12) // 6, 2)
-    plans = [Plan(tiny_recipe, tiny_recipe.backbones[0], 0, 2, 1, 4)]
+    plans = [Plan(tiny_recipe, tiny_recipe.backbones[0], 0, 2, 4, 4)]
 
     def curves() -> pd.DataFrame:
         return tuning.fold_trials(plans, Tune(folds=2, max_epochs=2), folds, clips, str(tmp_path), "tune-x")

@@ -1,0 +1,44 @@
+"""Ray Data decodes the recordings to train on into a clip store, once for everything that trains on them."""
+
+import hashlib
+import logging
+import os
+import tempfile
+from dataclasses import dataclass
+
+from synatt import storage
+from synatt.clipstore import ClipStore, Shard, plan_shards, store_shard
+from synatt.distributed.streams import run_tasks
+from synatt.manifest import Manifest
+
+log = logging.getLogger("synatt")
+
+
+@dataclass(frozen=True)
+class Clips:
+    """A clip store by place and shard names, small enough to send to workers."""
+
+    folder: str
+    shards: tuple[str, ...]
+
+    def open(self) -> ClipStore:
+        cache = os.path.join(tempfile.gettempdir(), "synatt-clips")
+        return ClipStore(self.folder, self.shards, cache)
+
+    def digest(self) -> str:
+        """12 hex digits that stand for the recordings: their keys, places, sizes and times."""
+        return hashlib.sha256("".join(self.shards).encode()).hexdigest()[:12]
+
+
+def store_clips(rows: Manifest, read_s: float, folder: str) -> Clips:
+    """Decode all recordings of `rows` into `folder`, as Ray Data tasks; shards that are there are kept."""
+    folder = storage.absolute(folder)
+    shards = plan_shards(rows.column("track"), [storage.absolute(path) for path in rows.column("path")])
+    storage.make_dirs(folder)
+    log.info("%d recordings to train on: each is decoded once, into %s", len(rows), storage.shown(folder))
+
+    def store(item: tuple[int, Shard]) -> tuple[int, str]:
+        return item[0], store_shard(folder, item[1], read_s)
+
+    names = dict(run_tasks(store, list(enumerate(shards)), "decoding"))
+    return Clips(folder, tuple(names[i] for i in range(len(shards))))

@@ -1,0 +1,67 @@
+"""How a network is trained: its memory layout, optimiser, frozen start, and the moving average of its weights."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from synatt.backbones import Attributor
+from synatt.errors import UsageError
+from synatt.recipe import Train
+
+
+def arranged(net: Attributor, settings: Train, device: torch.device) -> Attributor:
+    """`net` on its device, as the recipe's speed keys want it.
+
+    Raises:
+        UsageError: the backbone cannot do what a key asks for.
+    """
+    if settings.grad_checkpointing:
+        try:
+            net.backbone.set_grad_checkpointing(True)  # type: ignore[operator]
+        except (AssertionError, AttributeError, NotImplementedError):
+            name = type(net.backbone).__name__
+            raise UsageError(f"train.grad_checkpointing: timm's {name} cannot recompute its activations") from None
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    net = net.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    if settings.compile:
+        net.compile()
+    return net
+
+
+def make_optimizer(net: nn.Module, settings: Train) -> torch.optim.Adam:
+    """Adam with its learning rate still to be set; fused, it updates all tensors in one pass."""
+    return torch.optim.Adam(net.parameters(), lr=0.0, fused=True if settings.fused else None)
+
+
+def freeze(net: Attributor, frozen: bool) -> None:
+    """Keep the backbone's weights and batch statistics as they are, or let them learn again; the head always does."""
+    net.frozen = frozen
+    net.backbone.requires_grad_(not frozen)
+
+
+class Average:
+    """Exponential moving average of a network's weights (timm's `ModelEmaV3`), with its decay rising at the start."""
+
+    def __init__(self, net: Attributor, decay: float) -> None:
+        from timm.utils import ModelEmaV3
+
+        self._ema: Any = ModelEmaV3(net, decay=decay, use_warmup=True)
+        self._steps = 0
+
+    @property
+    def net(self) -> Attributor:
+        net: Attributor = self._ema.module
+        return net
+
+    def update(self, net: Attributor) -> None:
+        """Take in the weights after an optimiser step."""
+        self._steps += 1
+        self._ema.update(net, step=self._steps)
+
+    def state(self) -> dict[str, Any]:
+        return {"net": self.net.state_dict(), "steps": self._steps}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.net.load_state_dict(state["net"])
+        self._steps = state["steps"]
