@@ -13,8 +13,8 @@ def parser() -> argparse.ArgumentParser:
         """
         Train every backbone of a recipe on the labelled rows of a manifest, on all data for a fixed number of epochs.
 
-        Writes OUTPUT/<backbone>/ (weights as safetensors, recipe.yaml, metrics.json, curve, TensorBoard scalars) and
-        OUTPUT/backbones.parquet, a row for each; one that fails does not stop the others. With --soft the
+        Writes OUTPUT/<backbone>/ (weights as safetensors, recipe.yaml, metrics.json, curve), OUTPUT/tensorboard/
+        and OUTPUT/backbones.parquet, a row for each; one that fails does not stop the others. With --soft the
         soft-labelled rows join in and the recipe's second (semi-supervised) batch sizes and epoch counts hold. The
         same command again goes on from the last epoch that was finished.
         """,
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--at-once",
-        type=int,
+        type=cli.positive,
         metavar="N",
         help="backbones to train side by side; on a cluster that grows, as many as it may have room for (default: as "
         "many as there is room for now)",

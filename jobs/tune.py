@@ -14,23 +14,40 @@ def parser() -> argparse.ArgumentParser:
         Choose how many epochs each backbone of a recipe is trained for: every (backbone, fold) is a trial, and the
         count is taken where the mean of the folds' macro F1 peaks.
 
-        Writes OUTPUT/epochs.json (read by the train job), OUTPUT/curves.parquet and a plot per backbone. The same
+        Writes OUTPUT/epochs.json (read by the train job), OUTPUT/curves.parquet and plots per backbone. The same
         command again goes on with the trials that are not finished.
+
+        With --search it also looks for better values of recipe keys: each of --samples samples is trained on all
+        folds, those that fall behind are stopped early. OUTPUT/search.parquet has every sample, OUTPUT/best.yaml the
+        recipe of the best one: train with --recipe OUTPUT/best.yaml --epochs OUTPUT.
         """,
         "python -m jobs.tune --input quickstart/corpus --recipe quickstart --output runs/folds \\\n"
         "    --set tune.max_epochs=2 --set tune.folds=2",
     )
     cli.add_fitting(p, "tune")
+    p.add_argument(
+        "--search",
+        action="append",
+        default=[],
+        metavar="KEY=DRAW",
+        help="search a recipe key, e.g. 'train.lr_max=loguniform(1e-6, 1e-4)'; also uniform(LOW, HIGH), "
+        "randint(LOW, HIGH), choice(A, B, ...); repeatable",
+    )
+    p.add_argument("--samples", type=cli.positive, default=20, metavar="N", help="samples of a search (default: 20)")
     return p
 
 
 def work(args: argparse.Namespace) -> str:
     from synatt.fitting import FitSettings, read_task
+    from synatt.searching import parse_draw
     from synatt.tuning import tune
 
     task = read_task(args.input, args.recipe, args.set, args.soft)
     settings = FitSettings(tuple(args.backbone), clips=args.clips, address=args.address)
-    return tune(task.rows, task.recipe, args.output, task.stage, task.soft, settings)
+    draws = [parse_draw(text, task.recipe) for text in args.search]
+    return tune(
+        task.rows, task.recipe, args.output, task.stage, task.soft, settings, draws, args.samples if draws else 0
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

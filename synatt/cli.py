@@ -31,6 +31,17 @@ def parser(job: str, purpose: str, example: str) -> argparse.ArgumentParser:
     )
 
 
+def positive(text: str) -> int:
+    """An option's value as a whole number of 1 or more."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return value
+
+
 def add_input(p: argparse.ArgumentParser, what: str, required: bool = True) -> None:
     p.add_argument(
         "--input", action="append", required=required, default=[], metavar="PATH", help=f"{what}; repeatable"

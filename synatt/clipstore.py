@@ -87,10 +87,11 @@ class ClipStore:
     """
 
     def __init__(self, folder: str, names: Iterable[str], cache: str | None = None) -> None:
+        self.folder, self.names = folder, list(names)
         self._columns: list[pa.Array] = []
         self._place: dict[str, tuple[int, int]] = {}
         self.problems: list[dict[str, str]] = []
-        for name in names:
+        for name in self.names:
             reader = pa.ipc.open_file(_mapped(folder, name, cache))
             self.problems += json.loads((reader.schema.metadata or {}).get(b"problems", b"[]"))
             for i in range(reader.num_record_batches):

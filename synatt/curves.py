@@ -45,6 +45,32 @@ def fold_curves(curves: Mapping[int, Mapping[int, float]], mean: Mapping[int, fl
     return _png(figure)
 
 
+def search_curves(samples: Sequence[tuple[Mapping[str, object], Mapping[int, float]]], best: int, title: str) -> bytes:
+    """PNG: for every searched key, its values against the highest mean macro F1 of their sample.
+
+    Args:
+        samples: (values by key, epoch -> mean macro F1).
+        best: number of the sample that was chosen.
+    """
+    from matplotlib.figure import Figure
+
+    keys = list(samples[0][0])
+    figure = Figure(figsize=(3.4 * len(keys) + 0.6, 3.2), layout="constrained")
+    peaks = [max(curve.values(), default=float("nan")) for _, curve in samples]
+    for axes, key in zip(figure.subplots(1, len(keys), squeeze=False)[0], keys, strict=True):
+        values = [keyed[key] for keyed, _ in samples]
+        number = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        shown = values if number else [str(v) for v in values]
+        axes.scatter(shown, peaks, color="tab:blue")
+        axes.scatter(shown[best : best + 1], peaks[best : best + 1], color="tab:red", label="chosen")
+        if number and min(values) > 0 and max(values) / min(values) > 20:  # type: ignore[type-var,operator]
+            axes.set_xscale("log")
+        axes.set(xlabel=key, ylabel="mean macro F1")
+        axes.legend(fontsize="small")
+    figure.suptitle(title)
+    return _png(figure)
+
+
 def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> bytes:
     """PNG: rows are true classes, columns answers; shade is the share of the row, the number the count."""
     from matplotlib.figure import Figure

@@ -163,6 +163,7 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
             Job(
                 make_plan(mine, b, stage, epochs, workers),
                 storage.join(output, b.name),
+                storage.join(output, "tensorboard", b.name),
                 f"{b.name}-{key}",
                 {"fingerprint": key, **info},
             )

@@ -71,17 +71,23 @@ def micro_step(
     world: int,
     precision: Precision,
     scaler: "torch.amp.GradScaler | None" = None,
+    last: bool = True,
 ) -> torch.Tensor:
     """Add this micro-batch's gradient; returns its share of the global mean loss (a scalar, detached).
 
     Losses are weighted by the global batch, so that an uneven last batch still gives the gradient of the mean over
     its clips. DDP averages over workers, hence the factor `world`.
+
+    Args:
+        last: it is the last of the worker's micro-batches in this step: gradients are brought together with it.
     """
-    with precision.autocast():
-        logits_BC = net(logmel_BMT)
-    loss = (soft_cross_entropy(logits_BC, target_BC, smoothing) * weight_B).sum()
-    scaled = loss * world
-    (scaler.scale(scaled) if scaler else scaled).backward()
+    apart = not last and hasattr(net, "no_sync")
+    with net.no_sync() if apart else contextlib.nullcontext():  # type: ignore[operator]
+        with precision.autocast():
+            logits_BC = net(logmel_BMT)
+        loss = (soft_cross_entropy(logits_BC, target_BC, smoothing) * weight_B).sum()
+        scaled = loss * world
+        (scaler.scale(scaled) if scaler else scaled).backward()
     return loss.detach()
 
 
@@ -135,12 +141,8 @@ def train_epoch(
             t.to(device, non_blocking=True) for t in (item.wave_BS, item.target_BC, item.weight_B)
         )
         logmel_BMT, target_BC = augmented(wave_BS, target_BC, recipe, rng)
-        # Gradients of all but the last micro-batch stay local.
-        keep_local = not item.last and hasattr(net, "no_sync")
-        with net.no_sync() if keep_local else contextlib.nullcontext():  # type: ignore[operator]
-            total += micro_step(
-                net, logmel_BMT, target_BC, weight_B, recipe.train.label_smoothing, place.world, precision, scaler
-            )
+        smoothing = recipe.train.label_smoothing
+        total += micro_step(net, logmel_BMT, target_BC, weight_B, smoothing, place.world, precision, scaler, item.last)
         clips += int((item.weight_B > 0).sum())
         if item.last:
             if steps % LOOK_EVERY == 0:

@@ -5,17 +5,21 @@ gloo), which whoever starts the workers has set up.
 """
 
 from dataclasses import replace
+from inspect import signature
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel as DDP
 
 from synatt.feed import Place
 from synatt.step import EpochStats
 
 # A GPU has to be waited for to read its clock: every 20th step is measured there, and counted 20 times.
 GPU_SAMPLE = 20
+# torch renames this option.
+SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in signature(DDP).parameters else "broadcast_buffers"
 
 
 class Team:
@@ -50,9 +54,7 @@ class DdpTeam(Team):
     def wrap(self, net: nn.Module) -> nn.Module:
         ids = [self._device] if self._device.type == "cuda" else None
         # Batch statistics are each worker's own, as in the original; `agree_on_buffers` brings them together.
-        ddp = nn.parallel.DistributedDataParallel(
-            net, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
-        )
+        ddp = DDP(net, device_ids=ids, gradient_as_bucket_view=True, **{SYNC_BUFFERS: False})
         ddp._set_ddp_runtime_logging_sample_rate(GPU_SAMPLE if ids else 1)
         return ddp
 
@@ -83,7 +85,7 @@ class SyncClock:
 
     def __init__(self, net: nn.Module) -> None:
         self.seconds = 0.0
-        self._net = net if isinstance(net, nn.parallel.DistributedDataParallel) else None
+        self._net = net if isinstance(net, DDP) else None
         self._every = GPU_SAMPLE if self._net is not None and self._net.device_ids else 1
         self._last = 0
 

@@ -145,7 +145,7 @@ class Run:
         row = {"epoch": epoch + 1, "lr": rate, **asdict(stats)}
         if self.valid_rows is not None:
             row |= self._validate(self.valid_rows)
-        row["seconds"] = time.perf_counter() - start
+        row |= {"workers": place.world, "seconds": time.perf_counter() - start}
         self.progress.epoch = epoch + 1
         self.progress.curve.append(row)
         return row

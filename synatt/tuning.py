@@ -1,98 +1,198 @@
-"""The `tune` job: cross-validation by the method's folds chooses the epoch count of every backbone."""
+"""The `tune` job: cross-validation by the method's folds chooses the epoch count of every backbone.
+
+With draws for recipe keys it also searches for their best values, on the same folds.
+"""
 
 import hashlib
+import json
 import logging
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from synatt import manifest, storage
-from synatt.curves import fold_curves
+from synatt.curves import confusion_matrix, fold_curves, search_curves
 from synatt.errors import UsageError
+from synatt.feed import Examples
 from synatt.fitting import FitSettings, report_folds, training_rows, with_classes
 from synatt.folds import with_folds
 from synatt.manifest import Manifest
 from synatt.provenance import fingerprint
-from synatt.recipe import Recipe
+from synatt.recipe import Backbone, Recipe
+from synatt.searching import Draw, best_sample, with_values
 from synatt.selection import Choice, Curves, choose, mean_curve
 
 log = logging.getLogger("synatt")
 
-CHOICE_FILE, CURVES_FILE = "epochs.json", "curves.parquet"
+CHOICE_FILE, CURVES_FILE, SEARCH_FILE, BEST_FILE = "epochs.json", "curves.parquet", "search.parquet", "best.yaml"
 
 
-def tune(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifest | None, settings: FitSettings) -> str:
-    """Choose an epoch count for each backbone of `recipe`.
+@dataclass(frozen=True)
+class _Task:
+    """What is validated on what: labelled rows with folds, the backbones, and a key for all that decides the result."""
 
-    Writes `epochs.json` (the choice, with its evidence), `curves.parquet` (every fold's curve) and a plot per backbone.
+    recipe: Recipe
+    rows: Manifest
+    backbones: list[Backbone]
+    stage: int
+    key: str
+
+
+def tune(
+    rows: Manifest,
+    recipe: Recipe,
+    output: str,
+    stage: int,
+    soft: Manifest | None,
+    settings: FitSettings,
+    draws: Sequence[Draw] = (),
+    samples: int = 0,
+) -> str:
+    """Choose an epoch count for each backbone of `recipe`; with `draws` also the values of the keys they are for.
+
+    Writes `epochs.json` (the choice, with its evidence), `curves.parquet` (every fold's curve), a plot of curves and
+    one of confusions per backbone; and of a search `search.parquet` (every sample), `search.png` and `best.yaml` (the
+    recipe of the best sample).
 
     Returns:
         the path of `epochs.json`.
+
+    Raises:
+        UsageError: a search over several backbones; a fold without rows.
+        WorkError: a trial failed.
     """
     from synatt.distributed.clips import store_clips
     from synatt.distributed.session import ray_session
-    from synatt.distributed.training import worker_count
-    from synatt.distributed.tuning import fold_trials, split_folds
-    from synatt.training import make_plan
 
+    task = _task(rows, recipe, stage, soft, settings, [repr(draw) for draw in draws] + [samples])
+    if draws and len(task.backbones) > 1:
+        names = ", ".join(b.name for b in task.backbones)
+        raise UsageError(f"a search trains one backbone: choose one with --backbone ({names})")
+    target_file = storage.join(output, CHOICE_FILE)
+    if storage.is_file(target_file) and storage.read_json(target_file)["fingerprint"] == task.key:
+        log.info("the epoch counts are chosen already")
+        return target_file
+    root = storage.join(output, "_trials", f"tune-{task.key}")
+    with ray_session(settings.address):
+        clips = store_clips(rows, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"))
+        folds = _folds(task, clips.open())
+        if draws:
+            _search(task, list(draws), samples, folds, clips, root, output)
+        else:
+            _choose_epochs(task, folds, clips, root, output)
+    storage.delete_dir(storage.join(output, "_trials"))
+    return target_file
+
+
+def _task(
+    rows: Manifest, recipe: Recipe, stage: int, soft: Manifest | None, settings: FitSettings, also: list[Any]
+) -> _Task:
     recipe = with_classes(recipe, rows)
     labelled = with_folds(training_rows(rows, recipe), recipe.tune.folds, recipe.seed)
     report_folds(labelled)
     chosen = labelled if soft is None else manifest.concat([labelled, soft])
     backbones = [recipe.backbone(name) for name in settings.backbones] or list(recipe.backbones)
-    target_file = storage.join(output, CHOICE_FILE)
     keys = [fingerprint(chosen, recipe, b, stage, recipe.tune.max_epochs) for b in backbones]
-    key = hashlib.sha256("".join([*keys, recipe.tune.model_dump_json()]).encode()).hexdigest()[:12]
-    if storage.is_file(target_file) and storage.read_json(target_file)["fingerprint"] == key:
-        log.info("the epoch counts are chosen already")
-        return target_file
-    with ray_session(settings.address):
-        clips = store_clips(rows, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"))
-        store = clips.open()
-        usable = chosen.where(np.array([t in store for t in chosen.column("track")]))
-        fold = np.array([-1 if f is None else f for f in usable.column("fold")])
-        target = manifest.targets(usable, len(recipe.require_classes()))
-        use = min(recipe.tune.use_folds or recipe.tune.folds, recipe.tune.folds)
-        folds = split_folds(usable.column("track"), target, fold, use)
-        if empty := [k for k, (train, valid) in folds.items() if not len(train) or not len(valid)]:
-            raise UsageError(f"fold {empty[0]} has no rows to train or validate on: lower tune.folds")
-        workers, _ = worker_count(recipe)
-        plans = [make_plan(recipe, b, stage, recipe.tune.max_epochs, workers) for b in backbones]
-        log.info(
-            "%d trials: %d backbones x %d folds, up to %d epochs",
-            len(plans) * use,
-            len(plans),
-            use,
-            recipe.tune.max_epochs,
-        )
-        curves = fold_trials(plans, recipe.tune, folds, clips, storage.join(output, "_trials"), f"tune-{key}")
-    _write(output, curves, recipe, key)
-    storage.delete_dir(storage.join(output, "_trials"))
-    return target_file
+    text = "".join([*keys, recipe.tune.model_dump_json(), json.dumps(also)])
+    return _Task(recipe, chosen, backbones, stage, hashlib.sha256(text.encode()).hexdigest()[:12])
 
 
-def _write(output: str, curves: pd.DataFrame, recipe: Recipe, key: str) -> None:
+def _folds(task: _Task, store: Any) -> dict[int, tuple[Examples, Examples]]:
+    from synatt.distributed.tuning import split_folds
+
+    usable = task.rows.where(np.array([t in store for t in task.rows.column("track")]))
+    fold = np.array([-1 if f is None else f for f in usable.column("fold")])
+    target = manifest.targets(usable, len(task.recipe.require_classes()))
+    use = min(task.recipe.tune.use_folds or task.recipe.tune.folds, task.recipe.tune.folds)
+    folds = split_folds(usable.column("track"), target, fold, use)
+    if empty := [k for k, (train, valid) in folds.items() if not len(train) or not len(valid)]:
+        raise UsageError(f"fold {empty[0]} has no rows to train or validate on: lower tune.folds")
+    return folds
+
+
+def _choose_epochs(
+    task: _Task, folds: dict[int, tuple[Examples, Examples]], clips: Any, root: str, output: str
+) -> None:
+    from synatt.distributed.training import worker_count
+    from synatt.distributed.tuning import fold_trials
+    from synatt.training import make_plan
+
+    workers, _ = worker_count(task.recipe)
+    most = task.recipe.tune.max_epochs
+    plans = [make_plan(task.recipe, b, task.stage, most, workers) for b in task.backbones]
+    count = len(plans) * len(folds)
+    log.info("%d trials: %d backbones x %d folds, up to %d epochs", count, len(plans), len(folds), most)
+    curves, confusions = fold_trials(plans, task.recipe.tune, folds, clips, root)
+    trained = len(curves)
+    log.info("%d of %d epochs were trained, the others had no hope", trained, count * most)
+    _write_choice(task, curves, confusions, output)
+
+
+def _write_choice(task: _Task, curves: pd.DataFrame, confusions: dict[str, np.ndarray], output: str) -> None:
     choices: dict[str, Choice] = {}
-    for name, rows in curves.groupby("backbone"):
+    for group, rows in curves.groupby("backbone"):
+        name = str(group)
         by_fold: Curves = {
             int(str(fold)): dict(zip(part["epoch"].astype(int), part["macro_f1"], strict=True))
             for fold, part in rows.groupby("fold")
         }
-        best = choose(by_fold, recipe.tune.one_standard_error)
+        best = choose(by_fold, task.recipe.tune.one_standard_error)
         temperature = float(rows.loc[rows["epoch"] == best.epochs, "temperature"].mean())
-        choices[str(name)] = best = replace(best, temperature=temperature)
-        picture = fold_curves(by_fold, mean_curve(by_fold), best.epochs, str(name))
+        choices[name] = best = replace(best, temperature=temperature)
+        picture = fold_curves(by_fold, mean_curve(by_fold), best.epochs, name)
         storage.write_bytes(storage.join(output, "curves", f"{name}.png"), picture)
+        if name in confusions:
+            title = f"{name}: {len(by_fold)} folds, each at its best epoch"
+            picture = confusion_matrix(confusions[name].tolist(), task.recipe.require_classes(), title)
+            storage.write_bytes(storage.join(output, "confusion", f"{name}.png"), picture)
+        folds = len(by_fold)
         log.info(
-            "%s: %d epochs, macro F1 %.3f +- %.3f over %d folds",
-            name,
-            best.epochs,
-            best.macro_f1,
-            best.spread,
-            len(by_fold),
+            "%s: %d epochs, macro F1 %.3f +- %.3f over %d folds", name, best.epochs, best.macro_f1, best.spread, folds
         )
     storage.write_table(storage.join(output, CURVES_FILE), pa.Table.from_pandas(curves, preserve_index=False))
-    summary = {"fingerprint": key, "recipe": recipe.name, "backbones": {n: c.as_dict() for n, c in choices.items()}}
+    chosen = {name: choice.as_dict() for name, choice in choices.items()}
+    summary = {"fingerprint": task.key, "recipe": task.recipe.name, "backbones": chosen}
     storage.write_json(storage.join(output, CHOICE_FILE), summary)
+
+
+def _search(
+    task: _Task,
+    draws: list[Draw],
+    count: int,
+    folds: dict[int, tuple[Examples, Examples]],
+    clips: Any,
+    root: str,
+    output: str,
+) -> None:
+    from synatt.distributed.searching import samples
+    from synatt.distributed.training import worker_count
+    from synatt.training import make_plan
+
+    workers, _ = worker_count(task.recipe)
+    (backbone,) = task.backbones
+    plan = make_plan(task.recipe, backbone, task.stage, task.recipe.tune.max_epochs, workers)
+    log.info("%d samples of %s on %d folds", count, ", ".join(d.key for d in draws), len(folds))
+    found = samples(plan, workers, draws, count, folds, clips, root)
+    curves = [
+        {fold: {int(row["epoch"]): row["macro_f1"] for row in rows} for fold, rows in by.items()} for _, by in found
+    ]
+    number, best = best_sample(curves, task.recipe.tune.one_standard_error)
+    values = found[number][0]
+    recipe = with_values(task.recipe, values).model_copy(update={"backbones": (backbone,)})
+    log.info("best of %d samples, macro F1 %.3f at epoch %d: %s", len(found), best.macro_f1, best.epochs, values)
+    table = [
+        {"sample": i, **keys, "fold": fold, **row}
+        for i, (keys, by_fold) in enumerate(found)
+        for fold, rows in by_fold.items()
+        for row in rows
+    ]
+    storage.write_table(storage.join(output, SEARCH_FILE), pa.Table.from_pylist(table))
+    means = [(keys, mean_curve(by)) for (keys, _), by in zip(found, curves, strict=True)]
+    storage.write_bytes(storage.join(output, "search.png"), search_curves(means, number, backbone.name))
+    storage.write_text(storage.join(output, BEST_FILE), recipe.to_yaml())
+    rows = [{"backbone": backbone.name, "fold": fold, **row} for fold, by in found[number][1].items() for row in by]
+    _write_choice(task, pd.DataFrame(rows), {}, output)

@@ -61,12 +61,14 @@ class Job:
 
     Attributes:
         folder: of the finished model.
+        scalars: folder of its TensorBoard events.
         run: name of the run's folder below the folder of all runs; a run of that name is continued.
         info: goes into `metrics.json`.
     """
 
     plan: Plan
     folder: str
+    scalars: str
     run: str
     info: dict[str, Any]
 
@@ -140,7 +142,7 @@ def _train(job: Job, train: Examples, valid: Examples | None, clips: Clips, work
             failure_config=FailureConfig(max_failures=settings.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig("WARNING"),  # type: ignore[call-arg]
-            callbacks=[Scalars(storage.join(storage.absolute(job.folder), "tensorboard"))],  # type: ignore[list-item]
+            callbacks=[Scalars(storage.absolute(job.scalars))],  # type: ignore[list-item]
         ),
     )
     error: str | None = None

@@ -2,14 +2,10 @@
 
 A trial trains in one process with one GPU (or CPU); it makes up for the workers of `train` by accumulating their
 micro-batches, so the global batch, the learning rate and the per-device batch statistics are those of `train`.
-
-A trial keeps its own state, written whole after every epoch. Ray Tune's record of an experiment says which trials are
-over; it may lag behind or be torn when the driver is killed, and then costs the start of a trial but no epoch.
 """
 
 import json
 import logging
-import os
 from typing import Any
 
 import numpy as np
@@ -18,24 +14,16 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from synatt import storage
-from synatt.checkpoints import TornCheckpoint, decode, encode
+from synatt.checkpoints import encode
 from synatt.distributed.clips import Clips
-from synatt.distributed.session import gpu_count
-from synatt.distributed.training import first_failure
+from synatt.distributed.experiments import kept_state, run_experiment, trials_on_node, with_one_device
 from synatt.distributed.worker import pack, quieten_ray, say, threads_per_worker, unpack
-from synatt.errors import SynattError, WorkError
 from synatt.feed import Examples
 from synatt.recipe import Tune
 from synatt.selection import is_hopeless
 from synatt.training import Plan, Run, describe
 
 log = logging.getLogger("synatt")
-
-# Its tables would go to standard output, which is for results.
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-
-# Ray Tune's own folder below the run's, and how the names of its records start.
-EXPERIMENT, RECORD = "experiment", "experiment_state-"
 
 
 class FoldMeanScheduler(FIFOScheduler):
@@ -65,75 +53,46 @@ def _f1_by_epoch(history: list[dict[str, float]]) -> dict[int, float]:
 
 
 def fold_trials(
-    plans: list[Plan], settings: Tune, folds: dict[int, tuple[Examples, Examples]], clips: Clips, work: str, name: str
-) -> pd.DataFrame:
-    """Run all (backbone, fold) trials; an experiment of the same `name` below `work` is continued.
+    plans: list[Plan], settings: Tune, folds: dict[int, tuple[Examples, Examples]], clips: Clips, root: str
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Run all (backbone, fold) trials; an experiment below `root` is continued.
 
     Args:
         folds: fold -> (training rows, validation rows).
 
     Returns:
-        one row per backbone, fold and epoch: loss, lr, macro_f1, accuracy, temperature, seconds.
+        one row per backbone, fold and epoch: loss, lr, macro_f1, accuracy, temperature, seconds; and by backbone the
+        confusion matrix over all folds, each at its own best epoch.
 
     Raises:
         WorkError: a trial failed; the message is its first cause.
     """
-    gpus = gpu_count()
-    root = storage.join(storage.absolute(work), name)
+    root = storage.absolute(root)
     given = {"plans": {p.backbone.name: pack(p) for p in plans}, "folds": folds, "clips": clips}
-    trainable = tune.with_resources(
-        tune.with_parameters(_trial, **given, states=storage.join(root, "states")),
-        {"cpu": 1, "gpu": 1} if gpus else {"cpu": 1},
+    results = run_experiment(
+        with_one_device(_trial, **given, states=storage.join(root, "states")),
+        root,
+        max(plan.recipe.train.max_failures for plan in plans),
+        {
+            "backbone": tune.grid_search([plan.backbone.name for plan in plans]),
+            "fold": tune.grid_search(sorted(folds)),
+        },
+        tune.TuneConfig(
+            metric="macro_f1",
+            mode="max",
+            scheduler=FoldMeanScheduler(settings),
+            trial_dirname_creator=lambda trial: _trial_name(trial.config),
+            trial_name_creator=lambda trial: _trial_name(trial.config),
+        ),
     )
-    experiment = storage.join(root, EXPERIMENT)
-    if can_go_on(experiment):
-        log.info("going on with the trials in %s", experiment)
-        tuner = tune.Tuner.restore(experiment, trainable, resume_unfinished=True, restart_errored=True)
-    else:
-        storage.delete_dir(experiment)
-        tuner = tune.Tuner(
-            trainable,
-            param_space={
-                "backbone": tune.grid_search([plan.backbone.name for plan in plans]),
-                "fold": tune.grid_search(sorted(folds)),
-            },
-            tune_config=tune.TuneConfig(
-                metric="macro_f1",
-                mode="max",
-                scheduler=FoldMeanScheduler(settings),
-                trial_dirname_creator=lambda trial: _trial_name(trial.config),
-                trial_name_creator=lambda trial: _trial_name(trial.config),
-            ),
-            run_config=tune.RunConfig(
-                name=EXPERIMENT,
-                storage_path=root,
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=max(plan.recipe.train.max_failures for plan in plans)),
-            ),
-        )
-    results = tuner.fit()
-    if results.errors:
-        raise WorkError(f"{len(results.errors)} of {len(results)} trials failed: {first_failure(results.errors[0])}")
-    rows = []
-    for result in (results[i] for i in range(len(results))):
-        assert result.metrics is not None
+    rows: list[dict[str, Any]] = []
+    confusions: dict[str, np.ndarray] = {}
+    for result in results:
         where = {key: result.metrics["config"][key] for key in ("backbone", "fold")}
         rows += [{**where, **row} for row in json.loads(result.metrics["history"])]
-    return pd.DataFrame(rows).sort_values(["backbone", "fold", "epoch"], ignore_index=True)
-
-
-def can_go_on(experiment: str) -> bool:
-    """Whether Ray Tune can restore the experiment in this folder: it was not killed before or while it wrote its state.
-
-    `Tuner.can_restore` alone is true as soon as the experiment is planned; restoring it would then fail for ever.
-    """
-    if not tune.Tuner.can_restore(experiment):
-        return False
-    written = [name for name, _ in storage.list_files(experiment, recursive=False) if name.startswith(RECORD)]
-    try:
-        return bool(written) and "trial_data" in storage.read_json(storage.join(experiment, max(written)))
-    except SynattError:
-        return False
+        counts = np.array(json.loads(result.metrics["confusion"]))
+        confusions[where["backbone"]] = confusions.get(where["backbone"], np.zeros_like(counts)) + counts
+    return pd.DataFrame(rows).sort_values(["backbone", "fold", "epoch"], ignore_index=True), confusions
 
 
 def _trial_name(config: dict[str, Any]) -> str:
@@ -154,36 +113,23 @@ def _trial(
     train, valid = folds[config["fold"]]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # As many trials as CPUs run side by side, so each keeps to one core unless the recipe says otherwise.
-    torch.set_num_threads(plan.recipe.train.threads or max(1, threads_per_worker(plan.recipe, _trials_on_node())))
-    name, state = f"{plan.backbone.name} fold {config['fold']}", storage.join(states, f"{_trial_name(config)}.pt")
-    run = Run(plan, train, valid, clips.open(), device, state=_kept(state, device))
+    torch.set_num_threads(threads_per_worker(plan.recipe, trials_on_node()))
+    name, path = f"{plan.backbone.name} fold {config['fold']}", storage.join(states, f"{_trial_name(config)}.pt")
+    run = Run(plan, train, valid, clips.open(), device, state=kept_state(path, device))
     if run.progress.epoch:
         say(f"{name} goes on after epoch {run.progress.epoch}")
         # The driver may have been stopped before it had taken in what this state tells.
         _report(run)
     for row in run.epochs():
         say(describe(name, row, plan.epochs))
-        storage.write_bytes(state, encode(run.state()))
+        storage.write_bytes(path, encode(run.state()))
         _report(run)
-
-
-def _kept(path: str, device: Any) -> dict[str, Any] | None:
-    try:
-        return decode(storage.read_bytes(path), device) if storage.is_file(path) else None
-    except TornCheckpoint:
-        say(f"{path} is torn: that trial starts anew")
-        return None
 
 
 def _report(run: Run) -> None:
     row = run.progress.curve[-1]
-    tune.report({**row, "epoch": int(row["epoch"]), "history": json.dumps(run.progress.curve)})
-
-
-def _trials_on_node() -> int:
-    import ray
-
-    return max(1, int(ray.cluster_resources().get("CPU", 1)) // max(1, len(ray.nodes())))
+    told = {"history": json.dumps(run.progress.curve), "confusion": json.dumps(run.progress.confusion)}
+    tune.report({**row, "epoch": int(row["epoch"]), **told})
 
 
 def split_folds(

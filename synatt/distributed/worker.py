@@ -119,7 +119,7 @@ def _train(plan: Plan, config: dict[str, Any]) -> None:
                 say(describe(plan.backbone.name, row, plan.epochs))
                 (Path(folder) / STATE_FILE).write_bytes(encode(run.state()))
                 checkpoint = Checkpoint.from_directory(folder)
-            ray.train.report({**row, "workers": place.world}, checkpoint=checkpoint)
+            ray.train.report(row, checkpoint=checkpoint)
     if place.rank == 0:
         _write_model(run, config)
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from synatt.clipstore import plan_shards, store_shard
-from synatt.distributed import tuning
+from synatt.distributed import experiments, tuning
 from synatt.distributed.clips import Clips
 from synatt.recipe import Recipe, Tune
 from synatt.training import Plan
@@ -23,7 +23,7 @@ def write(folder: Path, **files: str) -> str:
 
 
 def test_an_experiment_with_a_whole_record_can_go_on(tmp_path: Path) -> None:
-    assert tuning.can_go_on(write(tmp_path, **{PLANNED: "", RECORD: json.dumps({"trial_data": []})}))
+    assert experiments.can_go_on(write(tmp_path, **{PLANNED: "", RECORD: json.dumps({"trial_data": []})}))
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_an_experiment_with_a_whole_record_can_go_on(tmp_path: Path) -> None:
 def test_one_that_was_killed_before_or_while_its_record_was_written_cannot(
     tmp_path: Path, files: dict[str, str]
 ) -> None:
-    assert not tuning.can_go_on(write(tmp_path, **files))
+    assert not experiments.can_go_on(write(tmp_path, **files))
 
 
 @pytest.mark.usefixtures("ray_local")
@@ -56,11 +56,11 @@ def test_a_torn_record_costs_no_epoch(
     plans = [Plan(tiny_recipe, tiny_recipe.backbones[0], 0, 2, 4, 4)]
 
     def curves() -> pd.DataFrame:
-        return tuning.fold_trials(plans, Tune(folds=2, max_epochs=2), folds, clips, str(tmp_path), "tune-x")
+        return tuning.fold_trials(plans, Tune(folds=2, max_epochs=2), folds, clips, str(tmp_path / "tune-x"))[0]
 
     first = curves()
     assert list(first.fold) == [0, 0, 1, 1] and list(first.epoch) == [1, 2, 1, 2]
-    record = max((tmp_path / "tune-x" / tuning.EXPERIMENT).glob(f"{tuning.RECORD}*"))
+    record = max((tmp_path / "tune-x" / experiments.EXPERIMENT).glob(f"{experiments.RECORD}*"))
     record.write_bytes(record.read_bytes()[:-100])
     # Not a column differs, not even the seconds that an epoch took: none was trained again.
     pd.testing.assert_frame_equal(curves(), first)

@@ -1,0 +1,97 @@
+"""Ray Tune experiments that can be killed: they go on from Tune's own record where that is whole, else anew.
+
+Trials keep their own states, written whole after every epoch. Tune's record says which trials are over; it may lag
+behind or be torn when the driver is killed, and then costs the start of a trial but no epoch.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+from ray import tune
+
+from synatt import storage
+from synatt.checkpoints import State, TornCheckpoint, decode
+from synatt.distributed.session import gpu_count
+from synatt.distributed.training import first_failure
+from synatt.distributed.worker import say
+from synatt.errors import SynattError, WorkError
+
+log = logging.getLogger("synatt")
+
+# Its tables would go to standard output, which is for results.
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+
+# Ray Tune's own folder below the run's, and how the names of its records start.
+EXPERIMENT, RECORD = "experiment", "experiment_state-"
+
+
+def can_go_on(experiment: str) -> bool:
+    """Whether Ray Tune can restore the experiment in this folder: it was not killed before or while it wrote its state.
+
+    `Tuner.can_restore` alone is true as soon as the experiment is planned; restoring it would then fail for ever.
+    """
+    if not tune.Tuner.can_restore(experiment):
+        return False
+    written = [name for name, _ in storage.list_files(experiment, recursive=False) if name.startswith(RECORD)]
+    try:
+        return bool(written) and "trial_data" in storage.read_json(storage.join(experiment, max(written)))
+    except SynattError:
+        return False
+
+
+def with_one_device(trainable: Callable[..., None], **given: Any) -> Any:
+    """`trainable` with its large arguments, for one process with one GPU (or CPU)."""
+    resources = {"cpu": 1.0, "gpu": 1.0} if gpu_count() else {"cpu": 1.0}
+    return tune.with_resources(tune.with_parameters(trainable, **given), resources)
+
+
+def run_experiment(
+    trainable: Any, root: str, failures: int, space: dict[str, Any], config: tune.TuneConfig
+) -> list[Any]:
+    """Results of all trials; an experiment below `root` is gone on with.
+
+    Args:
+        failures: restarts of a failed trial.
+
+    Raises:
+        WorkError: a trial failed; the message is its first cause.
+    """
+    experiment = storage.join(root, EXPERIMENT)
+    if can_go_on(experiment):
+        log.info("going on with the trials in %s", experiment)
+        tuner = tune.Tuner.restore(experiment, trainable, resume_unfinished=True, restart_errored=True)
+    else:
+        storage.delete_dir(experiment)
+        tuner = tune.Tuner(
+            trainable,
+            param_space=space,
+            tune_config=config,
+            run_config=tune.RunConfig(
+                name=EXPERIMENT,
+                storage_path=root,
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=failures),
+            ),
+        )
+    results = tuner.fit()
+    if results.errors:
+        raise WorkError(f"{len(results.errors)} of {len(results)} trials failed: {first_failure(results.errors[0])}")
+    return [results[i] for i in range(len(results))]
+
+
+def kept_state(path: str, device: Any) -> State | None:
+    """What a trial kept at `path`; None when that is nothing, or torn."""
+    try:
+        return decode(storage.read_bytes(path), device) if storage.is_file(path) else None
+    except TornCheckpoint:
+        say(f"{path} is torn: that trial starts anew")
+        return None
+
+
+def trials_on_node() -> int:
+    """How many trials of one CPU run side by side on a node."""
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)) // max(1, len(ray.nodes())))
