@@ -6,6 +6,7 @@ gloo), which whoever starts the workers has set up.
 
 from dataclasses import replace
 from inspect import signature
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,8 @@ class DdpTeam(Team):
     def wrap(self, net: nn.Module) -> nn.Module:
         ids = [self._device] if self._device.type == "cuda" else None
         # Batch statistics are each worker's own, as in the original; `agree_on_buffers` brings them together.
-        ddp = DDP(net, device_ids=ids, gradient_as_bucket_view=True, **{SYNC_BUFFERS: False})
+        apart: Any = {SYNC_BUFFERS: False}
+        ddp = DDP(net, device_ids=ids, gradient_as_bucket_view=True, **apart)
         ddp._set_ddp_runtime_logging_sample_rate(GPU_SAMPLE if ids else 1)
         return ddp
 
