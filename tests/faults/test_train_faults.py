@@ -143,3 +143,39 @@ def test_nodes_that_go_and_come_change_the_number_of_workers_and_nothing_else(ru
     finally:
         cluster.shutdown()
         shutil.rmtree(place, ignore_errors=True)
+
+
+def test_too_little_memory_halves_the_forward_pass_and_keeps_the_global_batch(run, tmp_path):
+    """The network's first layer refuses more than two clips at once, as a full GPU does."""
+    argv, calm = run
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if any('ray' in word for word in sys.argv):\n"
+        "    import torch\n"
+        "    real = torch.nn.functional.conv2d\n"
+        "    def small(x, *args, **kwargs):\n"
+        "        if x.ndim == 4 and x.shape[0] > 2 and torch.is_grad_enabled():\n"
+        "            raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')\n"
+        "        return real(x, *args, **kwargs)\n"
+        "    torch.nn.functional.conv2d = small\n"
+    )
+    path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
+    log = tmp_path / "log"
+    plain = start_job("train", [*argv, "--output", str(tmp_path / "no"), "--set", "train.max_failures=0"], log, path)
+    with ended(plain):
+        assert plain.wait(timeout=200) == 1, log.read_text()[-3000:]
+    last = log.read_text().splitlines()[-1]
+    assert "out of memory" in last and "raise train.accumulate" in last and "train.halve_batch=true" in last
+
+    out = tmp_path / "out"
+    process = start_job("train", [*argv, "--output", str(out), "--set", "train.halve_batch=true"], log, path)
+    with ended(process):
+        assert process.wait(timeout=200) == 0, log.read_text()[-3000:]
+    assert (
+        "out of memory with 4 clips per forward pass; going on with 2 and more accumulation, 8 a step"
+        in log.read_text()
+    )
+    metrics = json.loads((out / "Tiny" / "metrics.json").read_text())
+    assert (metrics["clips_per_forward_pass"], metrics["global_batch"]) == (2, 8)
+    curves = [pd.read_csv(folder / "Tiny" / "curve.csv") for folder in (out, calm)]
+    np.testing.assert_allclose(curves[0].loss, curves[1].loss, atol=1e-4)

@@ -43,7 +43,8 @@ def test_tune_chooses_an_epoch_count_per_backbone(job, work, tiny_yaml):
         mean = mine.groupby("epoch").macro_f1.mean()
         assert choice["epochs"] == mean.idxmax()
         assert choice["macro_f1"] == pytest.approx(mean.max())
-        assert (work / "folds" / "curves" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        for kind in ("curves", "confusion"):
+            assert (work / "folds" / kind / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_tune_again_does_nothing(job, work, tiny_yaml):
@@ -72,6 +73,10 @@ def test_train_writes_a_folder_per_backbone(job, work, tiny_yaml):
         rows = list(csv.DictReader((folder / "curve.csv").open()))
         assert [int(float(r["epoch"])) for r in rows] == list(range(1, chosen[name]["epochs"] + 1))
         assert float(rows[0]["lr"]) == pytest.approx(5e-6)
+        assert metrics["data_digest"] and metrics["code"] and metrics["hardware"]["device"] == "cpu"
+        assert list((work / "models" / "tensorboard" / name).glob("events.out.*"))
+    table = pd.read_parquet(work / "models" / "backbones.parquet").set_index("backbone")
+    assert (table.status == "trained").all() and list(table.index) == ["TinyConv", "TinyEff"]
     kept = synatt.load_recipe(str(work / "models" / "TinyConv" / "recipe.yaml"))
     assert kept.predict.temperature == pytest.approx(chosen["TinyConv"]["temperature"])
 

@@ -1,0 +1,141 @@
+"""What `train` and `tune` do besides the method itself: failures, held-out folds, TensorBoard, searches."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from synatt import load_recipe
+
+pytestmark = pytest.mark.usefixtures("ray_local")
+
+RECIPE = """
+name: tiny
+clip: {seconds: 1.0, pad: random}
+logmel: {mel_bins: 32, frames: 64, n_fft: 512}
+augment: {freq_mask_bins: 4, time_mask_frames: 8}
+weights: {source: random}
+train: {lr_max: 1.0e-4, lr_min: 1.0e-5, warmup_epochs: 1, workers: 1}
+tune: {folds: 2, max_epochs: 2, grace_epochs: 1}
+backbones:
+  # A transformer that takes pictures of 160 x 160 only.
+  - {name: Wrong, timm: test_vit, batch: [8, 8], epochs: [2, 2]}
+  - {name: Good, timm: test_convnext, batch: [8, 8], epochs: [2, 2]}
+"""
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory, spcup) -> tuple[str, ...]:
+    from jobs import prepare
+
+    folder = tmp_path_factory.mktemp("fitting")
+    (folder / "tiny.yaml").write_text(RECIPE)
+    assert prepare.main(["--input", str(spcup), "--layout", "spcup", "--output", str(folder / "rows")]) == 0
+    clips = ("--clips", str(folder / "clips"))
+    return ("--input", str(folder / "rows"), "--recipe", str(folder / "tiny.yaml"), *clips)
+
+
+def test_a_backbone_that_fails_does_not_stop_the_others(job, given, tmp_path):
+    argv = ["train", *given, "--output", tmp_path, "--set", "train.max_failures=0", "--set", "train.hold_out_fold=1"]
+    code, _, err = job(*argv)
+    assert code == 1
+    last = err.splitlines()[-1]
+    assert "1 of 2 backbones failed: training Wrong failed: " in last and "160" in last, last
+    table = pd.read_parquet(tmp_path / "backbones.parquet").set_index("backbone")
+    assert table.status.to_dict() == {"Wrong": "failed", "Good": "trained"}
+    assert "160" in table.error["Wrong"] and table.clips["Good"] == 12
+    metrics = json.loads((tmp_path / "Good" / "metrics.json").read_text())
+    # A held-out fold is judged in every epoch, and what it was taken for is kept.
+    curve = pd.read_csv(tmp_path / "Good" / "curve.csv")
+    assert list(curve.epoch) == [1, 2]
+    best = curve.loc[curve.macro_f1.idxmax()]
+    assert (metrics["best_epoch"], metrics["best_macro_f1"]) == (best.epoch, pytest.approx(best.macro_f1))
+    assert np.sum(metrics["confusion"]["counts"]) == 12
+    assert (tmp_path / "Good" / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    # The same line again trains only what is missing.
+    code, _, err = job(*argv)
+    assert code == 1 and "Good is trained already" in err
+
+
+def test_the_scalars_of_every_epoch_are_there_for_tensorboard(job, given, tmp_path):
+    from tensorboardX.proto.event_pb2 import Event
+
+    code, _, err = job("train", *given, "--backbone", "Good", "--output", tmp_path)
+    assert code == 0, err
+    (file,) = (tmp_path / "tensorboard" / "Good").iterdir()
+    data, at, seen = file.read_bytes(), 0, {}
+    while at < len(data):
+        # TFRecord: length, its checksum, the event, its checksum.
+        size = int.from_bytes(data[at : at + 8], "little")
+        event = Event.FromString(data[at + 12 : at + 12 + size])
+        at += 16 + size
+        for value in event.summary.value:
+            seen[(event.step, value.tag)] = value.simple_value
+    curve = pd.read_csv(tmp_path / "Good" / "curve.csv").set_index("epoch")
+    for epoch, row in curve.iterrows():
+        for name in ("loss", "lr", "wait_s", "compute_s", "sync_s", "seconds"):
+            assert seen[(epoch, name)] == pytest.approx(row[name], rel=1e-5), name
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_its_cause_and_without_another_try(job, given, tmp_path):
+    worse = ["--backbone", "Good", "--set", "train.lr_start=1e30"]
+    code, _, err = job("train", *given, *worse, "--output", tmp_path)
+    assert code == 1
+    last = err.splitlines()[-1]
+    assert "training Good failed: the loss is nan in epoch 1, step " in last, last
+    assert "(learning rate 1e+30): the weights have grown out of range" in last and "lower train.lr_max" in last
+
+
+def test_a_search_finds_the_better_values_and_writes_a_recipe_of_them(job, given, tmp_path):
+    argv = [*given, "--backbone", "Good", "--output", tmp_path / "found", "--samples", "3"]
+    argv += ["--search", "train.lr_max=loguniform(1e-7, 1e-3)", "--search", "augment.mixup_p=choice(0, 0.65)"]
+    code, out, err = job("tune", *argv)
+    assert code == 0, err
+    assert out.splitlines()[-1] == str(tmp_path / "found" / "epochs.json")
+    table = pd.read_parquet(tmp_path / "found" / "search.parquet")
+    assert sorted(table["sample"].unique()) == [0, 1, 2] and set(table.fold) == {0, 1}
+    assert table["train.lr_max"].between(1e-7, 1e-3).all() and table["augment.mixup_p"].isin([0, 0.65]).all()
+    means = table.groupby(["sample", "epoch"]).macro_f1.mean()
+    best = means.groupby("sample").max().idxmax()
+    values = table[table["sample"] == best].iloc[0]
+    recipe = load_recipe(str(tmp_path / "found" / "best.yaml"))
+    assert recipe.train.lr_max == values["train.lr_max"] and recipe.augment.mixup_p == values["augment.mixup_p"]
+    assert [b.name for b in recipe.backbones] == ["Good"]
+    chosen = json.loads((tmp_path / "found" / "epochs.json").read_text())["backbones"]["Good"]
+    assert chosen["macro_f1"] == pytest.approx(means.max())
+    assert (tmp_path / "found" / "search.png").read_bytes().startswith(b"\x89PNG")
+    assert yaml.safe_load((tmp_path / "found" / "best.yaml").read_text())["weights"] == {
+        "source": "random",
+        "folder": None,
+    }
+    code, _, err = job("tune", *argv)
+    assert code == 0 and "chosen already" in err
+    # What was found is trained as the help says.
+    rows = [*given[:2], "--recipe", tmp_path / "found" / "best.yaml", "--epochs", tmp_path / "found"]
+    code, _, err = job("train", *rows, *given[4:], "--output", tmp_path / "models")
+    assert code == 0, err
+    assert Path(tmp_path / "models" / "Good" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            ["--search", "train.lr_max=uniform(1, 2)"],
+            "a search trains one backbone: choose one with --backbone (Wrong, Good)",
+        ),
+        (["--search", "train.lr=uniform(1, 2)", "--backbone", "Good"], "the recipe has no such key"),
+        (["--samples", "0"], "argument --samples: '0' is not a whole number of 1 or more"),
+    ],
+)
+def test_a_bad_search_is_one_line(job, given, tmp_path, more, said):
+    code, _, err = job("tune", *given, *more, "--output", tmp_path)
+    assert code == 2 and said in err.splitlines()[-1]
+
+
+def test_a_fold_that_is_not_there_cannot_be_held_out(job, given, tmp_path):
+    code, _, err = job("train", *given, "--output", tmp_path, "--set", "train.hold_out_fold=2")
+    assert code == 2 and "train.hold_out_fold=2: no rows to judge, there are folds 0 to 1" in err.splitlines()[-1]
