@@ -21,10 +21,10 @@ import torch
 
 from synatt.batch import PredictSettings, predict
 from synatt.ensemble import Ensemble, plan
-from synatt.progress import Progress
 from synatt.recipe import load_recipe
 from synatt.sources import read_rows
 from synatt.staging import stage
+from tests.benchmarks.pace import watched
 from tests.predictrun import make_manifest, write_model
 
 BATCH = 32
@@ -44,23 +44,9 @@ def loop_rate(models: list[str], paths: list[str], each_alone: bool) -> float:
 
 def job_rate(models: list[str], manifest: Path, output: Path) -> tuple[float, float]:
     """(clips/s once started, seconds until the first block) of `predict`."""
-    seen: list[tuple[float, int]] = []
-    add = Progress.add
-
-    def recorded(self: Progress, rows: int, *rest: object) -> None:
-        seen.append((time.perf_counter(), rows))
-        add(self, rows, *rest)  # type: ignore[arg-type]
-
-    Progress.add = recorded  # type: ignore[method-assign]
-    start = time.perf_counter()
-    try:
+    with watched() as pace:
         predict(lambda: read_rows([str(manifest)]), models, str(output), PredictSettings())
-    finally:
-        Progress.add = add  # type: ignore[method-assign]
-    # Started: the first quarter of the rows is done, so that every worker has loaded its models.
-    done = np.cumsum([n for _, n in seen])
-    skip = int(np.searchsorted(done, done[-1] / 4))
-    return float((done[-1] - done[skip]) / (seen[-1][0] - seen[skip][0])), seen[0][0] - start
+    return pace.clips_s, pace.first_s
 
 
 def main() -> None:
