@@ -26,8 +26,6 @@ from tests.predictrun import (
     write_model,
 )
 
-pytestmark = pytest.mark.slow
-
 ROWS = 3000
 TABLES = ("predictions", "members", "embeddings")
 EXTRA = ["--members", "--embeddings"]
@@ -51,24 +49,26 @@ def run(tmp_path_factory, clip_paths):
     return argv, calm
 
 
-@pytest.mark.parametrize("title", ["MapBatches(decode)", "MapWorker(MapBatches(Score))"])
-def test_a_killed_worker_costs_nothing(run, tmp_path, title):
+def test_killed_workers_of_both_stages_cost_nothing(run, tmp_path):
+    """Two decode workers and two scoring actors, one after the other, each while blocks are coming."""
     argv, calm = run
     out, log = tmp_path / "out", tmp_path / "log"
     process = start_predict([*argv, "--output", str(out)], log)
     with ended(process):
-        wait_until(lambda: len(staged_files(out)) >= 3, process, log)
-        killed = 0
-        while killed < 2:
-            for victim in workers(title, process.pid)[:1]:
-                os.kill(victim.pid, signal.SIGKILL)
-                psutil.wait_procs([victim], timeout=10)
-                killed += 1
-            assert process.poll() is None, "the run was over before the worker could be killed"
+        for title in ["MapBatches(decode)", "MapWorker(MapBatches(Score))"] * 2:
+            seen = len(staged_files(out))
+            wait_until(lambda seen=seen: len(staged_files(out)) > seen, process, log)
+            victims: list[psutil.Process] = []
+            while not victims:
+                assert process.poll() is None, "the run was over before the worker could be killed"
+                victims = workers(title, process.pid)[:1]
+            os.kill(victims[0].pid, signal.SIGKILL)
+            psutil.wait_procs(victims, timeout=10)
         assert process.wait(timeout=240) == 0, log.read_text()[-3000:]
     assert_same(out, calm, TABLES)
 
 
+@pytest.mark.slow
 def test_a_driver_killed_three_times_loses_and_repeats_nothing(run, tmp_path):
     argv, calm = run
     out, log = tmp_path / "out", tmp_path / "log"
@@ -133,6 +133,7 @@ def test_a_lost_node_costs_nothing(run, monkeypatch):
         shutil.rmtree(place, ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_a_recording_that_hangs_or_kills_its_decoder_is_named_and_then_costs_its_own_row(run, tmp_path, clip_paths):
     """The decoder is made to hang, then to crash on one file, as a fault in a codec library does."""
     argv, _ = run

@@ -15,8 +15,6 @@ from tests.conftest import make_tiny_recipe
 from tests.predictrun import answers, ended, make_manifest, start_predict, wait_until, write_model
 from tests.s3server import AMBIENT, SECRET, S3Server, s3_server
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
@@ -34,6 +32,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server
         yield running
 
 
+@pytest.mark.slow
 def test_everything_in_a_bucket_that_goes_away_in_the_middle(
     server: S3Server, models: Path, clip_paths: list[str], tmp_path: Path
 ) -> None:
@@ -88,6 +87,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     small_disk: Path, models: Path, clip_paths: list[str], tmp_path: Path
 ) -> None:
@@ -119,6 +119,7 @@ def test_an_output_that_cannot_be_written_is_one_line(models: Path, clip_paths: 
     assert len(said) == 1 and "cannot write" in said[0] and "Not a directory" in said[0]
 
 
+@pytest.mark.slow
 def test_a_model_that_goes_away_during_the_run_is_named_and_the_run_goes_on_when_it_is_back(
     models: Path, clip_paths: list[str], tmp_path: Path
 ) -> None:

@@ -19,8 +19,6 @@ from synatt.checkpoints import STATE_FILE
 from tests.predictrun import ended, kill_all, start_job, wait_until, workers
 from tests.speechtree import make_spcup, say_all
 
-pytestmark = pytest.mark.slow
-
 # Layer norm and no augmentation, which draws by worker: the weights must not depend on who computed what.
 RECIPE = """
 name: tiny
@@ -104,6 +102,7 @@ def test_a_driver_that_is_killed_and_a_torn_checkpoint_cost_the_epochs_since_the
     assert not (out / "_runs").exists()
 
 
+@pytest.mark.slow
 def test_nodes_that_go_and_come_change_the_number_of_workers_and_nothing_else(run, tmp_path, monkeypatch):
     """Elastic, one worker a node: two nodes, then one, then two again; the global batch stays 8."""
     import ray
@@ -145,6 +144,7 @@ def test_nodes_that_go_and_come_change_the_number_of_workers_and_nothing_else(ru
         shutil.rmtree(place, ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_too_little_memory_halves_the_forward_pass_and_keeps_the_global_batch(run, tmp_path):
     """The network's first layer refuses more than two clips at once, as a full GPU does."""
     argv, calm = run
