@@ -100,8 +100,12 @@ def train_all(
         log.info("%s is trained", plan.backbone.name)
         return None
 
-    with ThreadPoolExecutor(max(1, min(at_once, len(jobs)))) as pool:
+    pool = ThreadPoolExecutor(max(1, min(at_once, len(jobs))))
+    try:
         return list(pool.map(one, jobs))
+    finally:
+        # Whoever interrupts the job does not wait for its trainings: they end with Ray, and go on another time.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _train(job: Job, train: Examples, valid: Examples | None, clips: Clips, work_folder: str) -> None:

@@ -103,6 +103,19 @@ def test_a_driver_that_is_killed_and_a_torn_checkpoint_cost_the_epochs_since_the
 
 
 @pytest.mark.slow
+def test_an_interrupted_run_ends_soon_and_says_how_to_go_on(run, tmp_path):
+    argv, _ = run
+    out, log = tmp_path / "out", tmp_path / "log"
+    process = start_job("train", [*argv, "--output", str(out), "--set", "backbones.0.epochs=[200,2]"], log)
+    with ended(process):
+        wait_until(epoch_reached(log, 3, 200), process, log)
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(timeout=60) == 1, log.read_text()[-3000:]
+    assert "interrupted; run the same command again to go on" in log.read_text()
+    assert list((out / "_runs").glob(f"*/checkpoint_*/{STATE_FILE}"))
+
+
+@pytest.mark.slow
 def test_nodes_that_go_and_come_change_the_number_of_workers_and_nothing_else(run, tmp_path, monkeypatch):
     """Elastic, one worker a node: two nodes, then one, then two again; the global batch stays 8."""
     import ray
