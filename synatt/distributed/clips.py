@@ -37,8 +37,9 @@ def store_clips(rows: Manifest, read_s: float, folder: str) -> Clips:
     storage.make_dirs(folder)
     log.info("%d recordings to train on: each is decoded once, into %s", len(rows), storage.shown(folder))
 
-    def store(item: tuple[int, Shard]) -> tuple[int, str]:
-        return item[0], store_shard(folder, item[1], read_s)
+    def store(item: tuple[int, Shard]) -> str:
+        return f"{item[0]:08d} {store_shard(folder, item[1], read_s)}"
 
-    names = dict(run_tasks(store, list(enumerate(shards)), "decoding"))
-    return Clips(folder, tuple(names[i] for i in range(len(shards))))
+    # Results come in no order.
+    named = sorted(run_tasks(store, list(enumerate(shards)), "decoding"))
+    return Clips(folder, tuple(line.partition(" ")[2] for line in named))
