@@ -52,7 +52,10 @@ def test_teams_of_any_size_end_with_the_same_weights_and_metrics(clip_store: Cli
 
 def test_batch_statistics_are_each_workers_own_and_end_as_their_mean(clip_store: ClipStore, rows: Examples) -> None:
     recipe = make_tiny_recipe("test_efficientnet", train={"lr_start": 1e-3, "freeze_epochs": 1, "ema_decay": 0.9})
-    (team,) = ends(recipe, clip_store, rows, (2,), rows)
+    team, again = ends(recipe, clip_store, rows, (2, 2), rows)
     for name, tensor in team[0]["weights"].items():
         np.testing.assert_allclose(team[1]["weights"][name], tensor, atol=1e-6, err_msg=name)
     assert team[0]["confusion"] == team[1]["confusion"]
+    # The same seed and number of workers: bit-equal weights.
+    for name, tensor in team[0]["weights"].items():
+        assert np.array_equal(again[0]["weights"][name], tensor), name

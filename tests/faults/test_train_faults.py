@@ -115,46 +115,70 @@ def test_an_interrupted_run_ends_soon_and_says_how_to_go_on(run, tmp_path):
     assert list((out / "_runs").glob(f"*/checkpoint_*/{STATE_FILE}"))
 
 
-@pytest.mark.slow
-def test_nodes_that_go_and_come_change_the_number_of_workers_and_nothing_else(run, tmp_path, monkeypatch):
-    """Elastic, one worker a node: two nodes, then one, then two again; the global batch stays 8."""
+@pytest.fixture
+def two_nodes(tmp_path, monkeypatch):
+    """(cluster, its second node): one CPU each."""
     import ray
     from ray.cluster_utils import Cluster
 
-    argv, calm = run
     if ray.is_initialized():
         ray.shutdown()
     # A folder of its own, with a short name for Ray's sockets: the cluster is noted there, for nobody else to join.
     place = Path(tempfile.mkdtemp(dir="/tmp"))
     monkeypatch.setenv("RAY_TMPDIR", str(place))
-    out, log = tmp_path / "out", tmp_path / "log"
-    more = ["--set", "train.min_workers=1", "--set", "train.resize_s=3", "--set", "backbones.0.epochs=[50,2]"]
-    # Ray takes some seconds to notice a lost node, and waits for workers there in vain.
-    quick = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "15"}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 200 << 20})
     try:
         node = cluster.add_node(num_cpus=1, object_store_memory=200 << 20)
         cluster.wait_for_nodes()
-        process = start_job("train", [*argv, *more, "--output", str(out), "--address", cluster.address], log, quick)
-        with ended(process):
-            wait_until(epoch_reached(log, 3, 50), process, log)
-            cluster.remove_node(node, allow_graceful=False)
-            wait_until(lambda: "with 1 worker\n" in log.read_text(), process, log)
-            cluster.add_node(num_cpus=1, object_store_memory=200 << 20)
-            wait_until(lambda: "with 2 workers\n" in log.read_text(), process, log)
-            assert process.wait(timeout=200) == 0, log.read_text()[-3000:]
-        curve = pd.read_csv(out / "Tiny" / "curve.csv")
-        assert list(curve.epoch) == list(range(1, 51))
-        counts = [n for n, last in zip(curve.workers, [0, *curve.workers[:-1]], strict=True) if n != last]
-        assert counts == [2, 1, 2]
-        calm_curve = pd.read_csv(calm / "Tiny" / "curve.csv")
-        np.testing.assert_allclose(curve.lr[:EPOCHS], calm_curve.lr, rtol=1e-9)
-        np.testing.assert_allclose(curve.loss[:EPOCHS], calm_curve.loss, atol=1e-4)
-        np.testing.assert_allclose(curve.macro_f1[:EPOCHS], calm_curve.macro_f1, atol=1e-6)
-        assert json.loads((out / "Tiny" / "metrics.json").read_text())["global_batch"] == 8
+        yield cluster, node
     finally:
         cluster.shutdown()
         shutil.rmtree(place, ignore_errors=True)
+
+
+# Ray takes some seconds to notice a lost node, and waits for workers there in vain.
+QUICK = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "15"}
+
+
+@pytest.mark.slow
+def test_a_lost_node_that_is_replaced_costs_nothing(run, tmp_path, two_nodes):
+    argv, calm = run
+    cluster, node = two_nodes
+    out, log = tmp_path / "out", tmp_path / "log"
+    process = start_job("train", [*argv, "--output", str(out), "--address", cluster.address], log, QUICK)
+    with ended(process):
+        wait_until(epoch_reached(log, 3), process, log)
+        cluster.remove_node(node, allow_graceful=False)
+        cluster.add_node(num_cpus=1, object_store_memory=200 << 20)
+        assert process.wait(timeout=250) == 0, log.read_text()[-3000:]
+    assert re.search(r"Tiny goes on after epoch \d+, with 2 workers", log.read_text())
+    assert_same_model(out, calm)
+
+
+@pytest.mark.slow
+def test_nodes_that_go_and_come_change_the_number_of_workers_and_nothing_else(run, tmp_path, two_nodes):
+    """Elastic, one worker a node: two nodes, then one, then two again; the global batch stays 8."""
+    argv, calm = run
+    cluster, node = two_nodes
+    out, log = tmp_path / "out", tmp_path / "log"
+    more = ["--set", "train.min_workers=1", "--set", "train.resize_s=3", "--set", "backbones.0.epochs=[50,2]"]
+    process = start_job("train", [*argv, *more, "--output", str(out), "--address", cluster.address], log, QUICK)
+    with ended(process):
+        wait_until(epoch_reached(log, 3, 50), process, log)
+        cluster.remove_node(node, allow_graceful=False)
+        wait_until(lambda: "with 1 worker\n" in log.read_text(), process, log)
+        cluster.add_node(num_cpus=1, object_store_memory=200 << 20)
+        wait_until(lambda: "with 2 workers\n" in log.read_text(), process, log)
+        assert process.wait(timeout=200) == 0, log.read_text()[-3000:]
+    curve = pd.read_csv(out / "Tiny" / "curve.csv")
+    assert list(curve.epoch) == list(range(1, 51))
+    counts = [n for n, last in zip(curve.workers, [0, *curve.workers[:-1]], strict=True) if n != last]
+    assert counts == [2, 1, 2]
+    calm_curve = pd.read_csv(calm / "Tiny" / "curve.csv")
+    np.testing.assert_allclose(curve.lr[:EPOCHS], calm_curve.lr, rtol=1e-9)
+    np.testing.assert_allclose(curve.loss[:EPOCHS], calm_curve.loss, atol=1e-4)
+    np.testing.assert_allclose(curve.macro_f1[:EPOCHS], calm_curve.macro_f1, atol=1e-6)
+    assert json.loads((out / "Tiny" / "metrics.json").read_text())["global_batch"] == 8
 
 
 @pytest.mark.slow
