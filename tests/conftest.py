@@ -25,22 +25,6 @@ settings.register_profile("synatt", deadline=None, derandomize="CI" in os.enviro
 settings.load_profile("synatt")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `-n`: tests that share a Ray, or what is dear to make, stay in one process; the long ones come first."""
-    if config.getoption("dist", "no") == "no":
-        return
-    here = Path(__file__).parent
-
-    def group(item: pytest.Item) -> str:
-        parts = item.path.relative_to(here).parts
-        return parts[0] if parts[0] == "jobs" else "/".join(parts)
-
-    first = {"jobs": 0, "faults": 1}
-    items.sort(key=lambda item: first.get(group(item).partition("/")[0], 2))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-
-
 @pytest.fixture(scope="session")
 def golden() -> dict[str, np.ndarray]:
     """Real speech (`pcm16_6s`, `pcm16_8s`) and the log-mels that Syn-Att's own code gave for it."""

@@ -1,10 +1,11 @@
-"""The pipeline's driver is killed (SIGKILL) in `prepare`, in a training epoch and in `predict`; a rerun goes on."""
+"""The pipeline's driver is killed (SIGKILL) in `prepare`, in a training epoch and in `predict`; a rerun goes on.
+
+All of it on one CPU."""
 
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 
+from tests.faults.test_one_cpu import one_cpu
 from tests.predictrun import kill_all
 from tests.speechtree import make_spcup, say_all
 
@@ -26,7 +28,7 @@ augment: {freq_mask_bins: 4, time_mask_frames: 8}
 weights: {source: random}
 train: {lr_max: 1.0e-4, lr_min: 1.0e-5, warmup_epochs: 1, workers: 1}
 backbones:
-  - {name: TinyConv, timm: test_convnext, batch: [8, 8], epochs: [14, 2]}
+  - {name: TinyConv, timm: test_convnext, batch: [8, 32], epochs: [14, 1]}
 """
 # Enough evaluation tracks for several chunks, so that `predict` can be caught between two.
 EVALUATION = 600
@@ -43,7 +45,7 @@ def spcup_large(tmp_path_factory):
 
 def command(data: Path, recipe: Path, output: Path) -> list[str]:
     argv = ["--input", data, "--layout", "spcup", "--recipe", recipe, "--labels", data.parent / "truth.csv"]
-    return [sys.executable, "-m", "jobs.pipeline", *map(str, argv), "--output", str(output)]
+    return [*one_cpu("pipeline"), *map(str, argv), "--output", str(output)]
 
 
 def start(argv: list[str], log: Path) -> subprocess.Popen[bytes]:

@@ -49,6 +49,7 @@ def run(tmp_path_factory, clip_paths):
     return argv, calm
 
 
+@pytest.mark.slow
 def test_killed_workers_of_both_stages_cost_nothing(run, tmp_path):
     """Two decode workers and two scoring actors, one after the other, each while blocks are coming."""
     argv, calm = run
@@ -93,6 +94,7 @@ def test_a_driver_killed_three_times_loses_and_repeats_nothing(run, tmp_path):
     assert not (out / "_staging").exists()
 
 
+@pytest.mark.slow
 def test_a_lost_node_costs_nothing(run, monkeypatch):
     """Two nodes of one CPU each; the one without the driver goes away in the middle."""
     import ray

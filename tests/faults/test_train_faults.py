@@ -64,6 +64,7 @@ def epoch_reached(log: Path, epoch: int, epochs: int = EPOCHS) -> Callable[[], b
     return lambda: f"Tiny epoch {epoch}/{epochs}" in log.read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_nothing(run, tmp_path):
     argv, calm = run
     out, log = tmp_path / "out", tmp_path / "log"
@@ -76,6 +77,7 @@ def test_a_killed_worker_costs_nothing(run, tmp_path):
     assert_same_model(out, calm)
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_and_a_torn_checkpoint_cost_the_epochs_since_the_one_before(run, tmp_path):
     argv, calm = run
     out, log = tmp_path / "out", tmp_path / "log"
