@@ -10,6 +10,7 @@ from typing import Any
 from ray import tune
 
 from synatt import storage
+from synatt.allocator import keep_freed_memory
 from synatt.checkpoints import encode
 from synatt.distributed.clips import Clips
 from synatt.distributed.experiments import kept_state, run_experiment, trials_on_node, with_one_device
@@ -90,6 +91,7 @@ def _trial(
     import torch
 
     quieten_ray()
+    keep_freed_memory()
     base = unpack(plan)
     recipe = with_values(base.recipe, config)
     mine = make_plan(recipe, base.backbone, base.stage, base.epochs, workers)

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from synatt import staged, storage, worklist
+from synatt.allocator import keep_freed_memory
 from synatt.background import prefetched
 from synatt.careful import stage_carefully
 from synatt.distributed.session import cause_line, cpu_count, gpu_count, memory_bytes
@@ -185,6 +186,7 @@ def decode(block: dict[str, np.ndarray], scoring: Scoring) -> Iterator[dict[str,
 
     # A task has one core; more threads than that only fight over it.
     torch.set_num_threads(1)
+    keep_freed_memory()
     storage.set_patience(storage.RUN_PATIENCE_S)
     (shard,) = (int(s) for s in block["shard"])
     rows = worklist.read_shard(scoring.work, scoring.segment, shard)
@@ -263,6 +265,7 @@ class Score:
 
         if self._threads:
             torch.set_num_threads(self._threads)
+        keep_freed_memory()
         storage.set_patience(storage.RUN_PATIENCE_S)
         self._ensemble = Ensemble(self._scoring.plan)
 

@@ -14,6 +14,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from synatt import storage
+from synatt.allocator import keep_freed_memory
 from synatt.checkpoints import encode
 from synatt.distributed.clips import Clips
 from synatt.distributed.experiments import kept_state, run_experiment, trials_on_node, with_one_device
@@ -109,6 +110,7 @@ def _trial(
     import torch
 
     quieten_ray()
+    keep_freed_memory()
     plan = unpack(plans[config["backbone"]])
     train, valid = folds[config["fold"]]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from synatt import storage
+from synatt.allocator import keep_freed_memory
 from synatt.checkpoints import STATE_FILE, decode, encode, newest_whole
 from synatt.curves import confusion_matrix, training_curve
 from synatt.distributed.clips import Clips
@@ -53,6 +54,7 @@ def work(config: dict[str, Any]) -> None:
     import ray.train
 
     quieten_ray()
+    keep_freed_memory()
     note, context = storage.join(config["run"], FATAL), ray.train.get_context()
     if storage.is_file(note):
         return
