@@ -39,6 +39,8 @@ def worker_count(recipe: Recipe) -> tuple[int, bool]:
             f"recipe {recipe.name} asks for {fewest} workers (train.workers), this machine has {have} "
             f"{'GPUs' if gpus else 'CPUs'}: give --set train.workers=auto, or --address of a cluster"
         )
+    if not gpus and not _is_local():
+        log.info("the cluster has no GPU now: training on CPUs (bring the GPU nodes up first, if that is not meant)")
     if workers > have:
         log.info("waiting for %d workers; the cluster has room for %d now", fewest, have)
     return workers, gpus > 0
