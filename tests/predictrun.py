@@ -1,6 +1,7 @@
 """What the fault tests share: many rows over a few real clips, a tiny trained-looking ensemble, runs to disturb."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -67,6 +68,8 @@ def start_job(name: str, argv: list[str], log: Path, env: dict[str, str] | None 
             # A cluster that another test has started here is none of this run's business.
             env={**clean, "RAY_ADDRESS": "local", **(env or {})},
             start_new_session=True,
+            # Who started the tests in the background may have them ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 
