@@ -158,10 +158,12 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
             "data_digest": clips.digest(),
             **provenance(recipe),
         }
-        workers, _ = worker_count(recipe)
+        workers, gpu = worker_count(recipe)
         jobs = [
             Job(
                 make_plan(mine, b, stage, epochs, workers),
+                workers,
+                gpu,
                 storage.join(output, b.name),
                 storage.join(output, "tensorboard", b.name),
                 f"{b.name}-{key}",

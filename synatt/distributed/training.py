@@ -54,7 +54,8 @@ def side_by_side(workers: int, wanted: int | None) -> int:
 def _is_local() -> bool:
     import ray
 
-    return len(ray.nodes()) == 1 and "RAY_ADDRESS" not in os.environ and not os.environ.get("RAY_JOB_ID")
+    alone = os.environ.get("RAY_ADDRESS", "local") == "local" and not os.environ.get("RAY_JOB_ID")
+    return alone and len(ray.nodes()) == 1
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Job:
     """One backbone to train.
 
     Attributes:
+        workers, gpu: DDP workers, and whether each has a GPU.
         folder: of the finished model.
         scalars: folder of its TensorBoard events.
         run: name of the run's folder below the folder of all runs; a run of that name is continued.
@@ -69,6 +71,8 @@ class Job:
     """
 
     plan: Plan
+    workers: int
+    gpu: bool
     folder: str
     scalars: str
     run: str
@@ -115,7 +119,7 @@ def _train(job: Job, train: Examples, valid: Examples | None, clips: Clips, work
     from ray.train.torch import TorchTrainer
 
     settings = job.plan.recipe.train
-    workers, gpu = worker_count(job.plan.recipe)
+    workers, gpu = job.workers, job.gpu
     if _is_local():
         # No node is taken away from a single machine: its watcher would only be one more process to start.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
