@@ -21,6 +21,7 @@ import soundfile as sf
 import torch
 
 from synatt import backbones, load_recipe
+from synatt.allocator import keep_freed_memory
 from synatt.clip import fit, standardise
 from synatt.clipstore import ClipStore, plan_shards, store_shard
 from synatt.feed import Examples
@@ -132,6 +133,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--levers", action="store_true", help="measure the speed levers too")
     args = parser.parse_args()
+    # As the job's workers do.
+    keep_freed_memory()
     recipe = quickstart()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
