@@ -3,6 +3,7 @@
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -204,15 +205,19 @@ class Scalars(UserCallback):
 
 def scalar_writer(folder: str) -> Callable[[dict[str, Any]], None]:
     """A function that adds one epoch's row to a TensorBoard event file in `folder`, which may be in a bucket."""
-    from tensorboardX import SummaryWriter
+    # Its SummaryWriter writes in a thread that nobody can wait for; the controller ends right after the last epoch.
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.summary import scalar
 
     local = folder if not storage.is_uri(folder) else tempfile.mkdtemp(prefix="synatt-tensorboard-")
-    writer = SummaryWriter(local)
+    os.makedirs(local, exist_ok=True)
+    writer = EventsWriter(os.path.join(local, "events"))
 
     def write(row: dict[str, Any]) -> None:
         for name, value in row.items():
             if isinstance(value, int | float) and name != "epoch":
-                writer.add_scalar(name, value, int(row["epoch"]))
+                writer.write_event(Event(wall_time=time.time(), step=int(row["epoch"]), summary=scalar(name, value)))
         writer.flush()
         if local != folder:
             for name, _ in storage.list_files(local):

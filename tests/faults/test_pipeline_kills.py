@@ -78,6 +78,7 @@ def tables(output: Path) -> dict[str, pd.DataFrame]:
     return {name: frame.sort_values("track", ignore_index=True) for name, frame in found.items()}
 
 
+@pytest.mark.slow
 def test_a_pipeline_killed_three_times_ends_with_the_tables_of_an_undisturbed_one(tmp_path, spcup_large):
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(SLOW_RECIPE)
