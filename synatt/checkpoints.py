@@ -39,18 +39,22 @@ def decode(data: bytes, device: torch.device | str = "cpu") -> State:
     Raises:
         TornCheckpoint: the bytes do not have the digest that they begin with.
     """
+    state: State = torch.load(io.BytesIO(_body(data)), map_location=device, weights_only=True)
+    return state
+
+
+def _body(data: bytes) -> bytes:
     head, _, body = data.partition(b"\n")
     if len(head) != 64 or hashlib.sha256(body).hexdigest().encode() != head:
         raise TornCheckpoint("the checkpoint is torn: its bytes do not have the digest that it begins with")
-    state: State = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
-    return state
+    return body
 
 
 def newest_whole(names: Iterable[str], read: Callable[[str], bytes]) -> str | None:
     """The first of `names`, given from newest to oldest, whose checkpoint is whole; None when none is."""
     for name in names:
         try:
-            decode(read(name), "meta")
+            _body(read(name))
         except TornCheckpoint:
             log.warning("checkpoint %s is torn: going on from the one before it", name)
             continue

@@ -12,11 +12,13 @@ from typing import Any
 from ray import tune
 
 from synatt import storage
+from synatt.allocator import keep_freed_memory
 from synatt.checkpoints import State, TornCheckpoint, decode
 from synatt.distributed.session import gpu_count
 from synatt.distributed.training import first_failure
-from synatt.distributed.worker import say
+from synatt.distributed.worker import quieten_ray, say, threads_per_worker
 from synatt.errors import SynattError, WorkError
+from synatt.recipe import Recipe
 
 log = logging.getLogger("synatt")
 
@@ -90,8 +92,16 @@ def kept_state(path: str, device: Any) -> State | None:
         return None
 
 
-def trials_on_node() -> int:
-    """How many trials of one CPU run side by side on a node."""
-    import ray
+def begin_trial(recipe: Recipe) -> Any:
+    """Set up the process of a trial; returns its torch device.
 
-    return max(1, int(ray.cluster_resources().get("CPU", 1)) // max(1, len(ray.nodes())))
+    As many trials as CPUs run side by side, so each keeps to one core unless the recipe says otherwise.
+    """
+    import ray
+    import torch
+
+    quieten_ray()
+    keep_freed_memory()
+    beside = max(1, int(ray.cluster_resources().get("CPU", 1)) // max(1, len(ray.nodes())))
+    torch.set_num_threads(threads_per_worker(recipe, beside))
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -10,11 +10,10 @@ from typing import Any
 from ray import tune
 
 from synatt import storage
-from synatt.allocator import keep_freed_memory
 from synatt.checkpoints import encode
 from synatt.distributed.clips import Clips
-from synatt.distributed.experiments import kept_state, run_experiment, trials_on_node, with_one_device
-from synatt.distributed.worker import pack, quieten_ray, say, threads_per_worker, unpack
+from synatt.distributed.experiments import begin_trial, kept_state, run_experiment, with_one_device
+from synatt.distributed.worker import pack, say, unpack
 from synatt.errors import UsageError
 from synatt.feed import Examples
 from synatt.searching import Draw, with_values
@@ -88,15 +87,11 @@ def _trial(
     states: str,
 ) -> None:
     import numpy as np
-    import torch
 
-    quieten_ray()
-    keep_freed_memory()
     base = unpack(plan)
     recipe = with_values(base.recipe, config)
     mine = make_plan(recipe, base.backbone, base.stage, base.epochs, workers)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(threads_per_worker(recipe, trials_on_node()))
+    device = begin_trial(recipe)
     trial = tune.get_context().get_trial_id()
     path = storage.join(states, f"{trial}.pt")
     kept: dict[Any, Any] = kept_state(path, device) or {}

@@ -14,11 +14,10 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from synatt import storage
-from synatt.allocator import keep_freed_memory
 from synatt.checkpoints import encode
 from synatt.distributed.clips import Clips
-from synatt.distributed.experiments import kept_state, run_experiment, trials_on_node, with_one_device
-from synatt.distributed.worker import pack, quieten_ray, say, threads_per_worker, unpack
+from synatt.distributed.experiments import begin_trial, kept_state, run_experiment, with_one_device
+from synatt.distributed.worker import pack, say, unpack
 from synatt.feed import Examples
 from synatt.recipe import Tune
 from synatt.selection import is_hopeless
@@ -107,15 +106,9 @@ def _trial(
     clips: Clips,
     states: str,
 ) -> None:
-    import torch
-
-    quieten_ray()
-    keep_freed_memory()
     plan = unpack(plans[config["backbone"]])
     train, valid = folds[config["fold"]]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # As many trials as CPUs run side by side, so each keeps to one core unless the recipe says otherwise.
-    torch.set_num_threads(threads_per_worker(plan.recipe, trials_on_node()))
+    device = begin_trial(plan.recipe)
     name, path = f"{plan.backbone.name} fold {config['fold']}", storage.join(states, f"{_trial_name(config)}.pt")
     run = Run(plan, train, valid, clips.open(), device, state=kept_state(path, device))
     if run.progress.epoch:
