@@ -27,6 +27,9 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 # Ray Train takes a report in when it looks after its workers, every 2 s by default: short epochs would wait for that.
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+# At Ray's own niceness of 15 a worker of a local Ray stands still whenever one of Ray's services wakes: on two cores
+# training ran at 51 clips/s with it and at 58 without.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 @contextmanager

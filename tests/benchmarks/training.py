@@ -3,7 +3,8 @@
     python -m tests.benchmarks.training [--clips 1280] [--repeats 3] [--levers]
 
 All numbers are of this machine and this moment; only ratios taken in one run mean something. The bare loop has its
-waveforms in memory and does the same work a step (log-mel, augmentation, network, optimiser) in one process.
+waveforms in memory and does the same work a step (log-mel, augmentation, network, optimiser) in one process; it is
+also run in a worker of Ray Train, since on few cores Ray's own processes take a share of them.
 """
 
 import argparse
@@ -89,6 +90,34 @@ def bare_epoch(recipe: Recipe, waves: torch.Tensor, target: torch.Tensor) -> dic
     return {"clips_s": done / (time.perf_counter() - start), **{k: v / done for k, v in spent.items()}}
 
 
+def bare_in_ray(folder: Path) -> float:
+    """Clips per second of the bare loop in a worker of Ray Train: what Ray's own processes take of this machine."""
+    source = f"""
+import numpy as np, torch
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from synatt.distributed.session import ray_session
+from synatt.distributed.worker import quieten_ray
+from synatt.allocator import keep_freed_memory
+from tests.benchmarks import training as bench
+
+def loop():
+    quieten_ray()
+    keep_freed_memory()
+    torch.set_num_threads({torch.get_num_threads()})
+    with np.load({str(folder / "bare.npz")!r}) as kept:
+        waves, target = torch.from_numpy(kept["waves"]), torch.from_numpy(kept["target"])
+    rates = [bench.bare_epoch(bench.quickstart(), waves, target)["clips_s"] for _ in range(4)]
+    open({str(folder / "rate.txt")!r}, "w").write(str(sorted(rates[1:])[1]))
+
+with ray_session():
+    scaling, run = ScalingConfig(num_workers=1), RunConfig(storage_path={str(folder / "ray")!r})
+    TorchTrainer(loop, scaling_config=scaling, run_config=run).fit()
+"""
+    subprocess.run([sys.executable, "-c", source], check=True, cwd=ROOT, capture_output=True)
+    return float((folder / "rate.txt").read_text())
+
+
 def product(paths: list[str], folder: Path, epochs: int) -> tuple[float, float]:
     """(clips per second of the `train` job's epochs after the first, share of them spent waiting for data)."""
     rows = {"track": [f"t{i:05d}" for i in range(len(paths))], "path": paths}
@@ -149,16 +178,20 @@ def main() -> None:
             )
         )
         target = torch.from_numpy(rows.target)
-        bare, ours = [], []
+        np.savez(folder / "bare.npz", waves=waves.numpy(), target=rows.target)
+        bare, in_ray, ours = [], [], []
         for _ in range(args.repeats):
             bare.append(bare_epoch(recipe, waves, target))
+            in_ray.append(bare_in_ray(folder))
             ours.append(product(paths, folder, 4))
         rate = statistics.median(b["clips_s"] for b in bare)
         got, wait = (statistics.median(values) for values in zip(*ours, strict=True))
         found = {
             "bare_clips_s": rate,
+            "bare_in_a_ray_worker_clips_s": statistics.median(in_ray),
             "train_job_clips_s": got,
-            "ratio": got / rate,
+            "ratio_to_bare": got / rate,
+            "ratio_to_bare_in_a_ray_worker": got / statistics.median(in_ray),
             "data_wait_share": wait,
             "augment_ms_a_clip": 1e3 * statistics.median(b["augment_s"] for b in bare),
             "network_ms_a_clip": 1e3 * statistics.median(b["network_s"] for b in bare),
