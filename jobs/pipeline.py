@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         "--by", action="append", default=[], metavar="COLUMN", help="group the report by this column; repeatable"
     )
     p.add_argument("--fresh", action="store_true", help="delete OUTPUT first")
-    cli.add_address(p)
+    cli.add_cluster(p)
     return p
 
 

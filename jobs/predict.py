@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="give up, naming the stage, when nothing was finished for N minutes; 0: never (default: 30)",
     )
-    cli.add_address(p)
+    cli.add_cluster(p)
     return p
 
 

@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
         "--part", type=int, action="append", default=[], help="only rows of this evaluation part; repeatable"
     )
     p.add_argument("--fresh", action="store_true", help="start anew, dropping what an earlier run left in OUTPUT")
-    cli.add_address(p)
+    cli.add_cluster(p)
     return p
 
 

@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=42, help="of the corpus and of training (default: 42)")
     p.add_argument("--scale", type=float, default=1.0, help="factor on the number of clips (default: 1.0)")
     p.add_argument("--fresh", action="store_true", help="delete OUTPUT first")
-    cli.add_address(p)
+    cli.add_cluster(p)
     return p
 
 

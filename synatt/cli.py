@@ -31,15 +31,20 @@ def parser(job: str, purpose: str, example: str) -> argparse.ArgumentParser:
     )
 
 
-def positive(text: str) -> int:
-    """An option's value as a whole number of 1 or more."""
+def count(text: str, least: int = 0) -> int:
+    """An option's value as a whole number of `least` or more."""
     try:
         value = int(text)
     except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
     return value
+
+
+def positive(text: str) -> int:
+    """An option's value as a whole number of 1 or more."""
+    return count(text, 1)
 
 
 def add_input(p: argparse.ArgumentParser, what: str, required: bool = True) -> None:
@@ -93,7 +98,7 @@ def add_fitting(p: argparse.ArgumentParser, verb: str) -> None:
     )
     p.add_argument("--backbone", action="append", default=[], metavar="NAME", help=f"{verb} only this one; repeatable")
     p.add_argument("--clips", metavar="DIR_OR_URI", help="keep decoded audio here (default: OUTPUT/_clips)")
-    add_address(p)
+    add_cluster(p)
 
 
 def add_models(p: argparse.ArgumentParser, required: bool = True) -> None:
@@ -116,6 +121,24 @@ def add_address(p: argparse.ArgumentParser) -> None:
     )
 
 
+def add_cluster(p: argparse.ArgumentParser) -> None:
+    """`--address`, and what a job that shares its work out may count on."""
+    add_address(p)
+    p.add_argument(
+        "--cpus",
+        type=positive,
+        metavar="N",
+        help="share the work out over N CPUs, of nodes that come on demand (default: those the cluster has now)",
+    )
+    p.add_argument(
+        "--gpus",
+        type=count,
+        metavar="N",
+        help="share the work out over N GPUs, of nodes that come on demand; 0: use none (default: those the cluster "
+        "has now)",
+    )
+
+
 class _Lines(logging.Formatter):
     """Lines of progress, in which no URI shows a credential."""
 
@@ -127,6 +150,12 @@ def _shown_in(text: str) -> str:
     from synatt.storage import shown_in  # late: storage is not needed for --help
 
     return shown_in(text)
+
+
+def _expect(cpus: int | None, gpus: int | None) -> None:
+    from synatt.distributed.capacity import expect
+
+    expect(cpus, gpus)
 
 
 def run(
@@ -146,6 +175,8 @@ def run(
     log.setLevel(logging.INFO)
     log.propagate = False
     try:
+        if "gpus" in args:
+            _expect(args.cpus, args.gpus)
         where = work(args)
     except KeyboardInterrupt:
         return _fail(parse, "interrupted; run the same command again to go on", 1)

@@ -73,7 +73,8 @@ def is_hopeless(curves: Curves, epoch: int, grace: int, patience: int) -> bool:
     """Whether a fold that has just finished `epoch` should go no further.
 
     It should not when the mean over all folds that have started, taken where each of them has arrived, has not risen
-    for `patience` epochs. One hard fold alone stops nothing. Once the mean has stalled, later folds stop there too.
+    for `patience` epochs, or is 1: no later mean is higher, and ties go to the smaller count. One hard fold alone stops
+    nothing. Once the mean has stalled, later folds stop there too.
 
     Args:
         curves: of the folds that have started, the asking one among them.
@@ -83,9 +84,5 @@ def is_hopeless(curves: Curves, epoch: int, grace: int, patience: int) -> bool:
     reached = [e for e in mean if e <= epoch]
     if epoch < grace or not reached:
         return False
-    stalled_at = [
-        e
-        for e in reached
-        if e >= grace and e - max((m for m in reached if m <= e), key=lambda m: (mean[m], -m)) >= patience
-    ]
-    return bool(stalled_at)
+    best = {e: max((m for m in reached if m <= e), key=lambda m: (mean[m], -m)) for e in reached if e >= grace}
+    return any(e - m >= patience or mean[m] >= 1.0 for e, m in best.items())

@@ -82,6 +82,13 @@ def test_a_mean_that_has_not_risen_for_the_patience_stops_the_folds() -> None:
     assert not is_hopeless(stalled, 5, grace=1, patience=4)
 
 
+def test_a_mean_that_cannot_be_exceeded_ends_the_comparison() -> None:
+    perfect = {0: curve(0.9, 1.0, 1.0), 1: curve(0.9, 0.8, 1.0)}
+    assert is_hopeless(perfect, 3, grace=1, patience=9)
+    assert not is_hopeless(perfect, 2, grace=1, patience=9)
+    assert not is_hopeless(perfect, 3, grace=4, patience=9)
+
+
 def test_nothing_stops_before_the_grace() -> None:
     assert not is_hopeless({0: curve(*[0.5] * 5)}, 5, grace=6, patience=2)
     assert is_hopeless({0: curve(*[0.5] * 6)}, 6, grace=6, patience=2)

@@ -14,7 +14,7 @@ from ray import tune
 from synatt import storage
 from synatt.allocator import keep_freed_memory
 from synatt.checkpoints import State, TornCheckpoint, decode
-from synatt.distributed.session import gpu_count
+from synatt.distributed.capacity import capacity
 from synatt.distributed.training import first_failure
 from synatt.distributed.worker import quieten_ray, say, threads_per_worker
 from synatt.errors import SynattError, WorkError
@@ -45,7 +45,7 @@ def can_go_on(experiment: str) -> bool:
 
 def with_one_device(trainable: Callable[..., None], **given: Any) -> Any:
     """`trainable` with its large arguments, for one process with one GPU (or CPU)."""
-    resources = {"cpu": 1.0, "gpu": 1.0} if gpu_count() else {"cpu": 1.0}
+    resources = {"cpu": 1.0, "gpu": 1.0} if capacity().gpus else {"cpu": 1.0}
     return tune.with_resources(tune.with_parameters(trainable, **given), resources)
 
 

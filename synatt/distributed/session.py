@@ -146,27 +146,6 @@ def run_there(work: Callable[..., Any], *args: Any, address: str | None = None) 
             raise err.cause from None
 
 
-def cpu_count() -> float:
-    """CPUs of the whole cluster as Ray counts them."""
-    import ray
-
-    return float(ray.cluster_resources().get("CPU", 1))
-
-
-def memory_bytes() -> float:
-    """Memory of the whole cluster that Ray lets tasks and actors ask for."""
-    import ray
-
-    return float(ray.cluster_resources().get("memory", 0))
-
-
-def gpu_count() -> int:
-    """GPUs of the whole cluster as Ray counts them."""
-    import ray
-
-    return int(ray.cluster_resources().get("GPU", 0))
-
-
 def cause_of(err: BaseException) -> BaseException:
     """The first error behind Ray's wrappers."""
     seen: set[int] = set()

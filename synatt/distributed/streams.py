@@ -32,7 +32,8 @@ from synatt import staged, storage, worklist
 from synatt.allocator import keep_freed_memory
 from synatt.background import prefetched
 from synatt.careful import stage_carefully
-from synatt.distributed.session import cause_line, cpu_count, gpu_count, memory_bytes
+from synatt.distributed.capacity import Capacity, capacity, memory_of_a_core
+from synatt.distributed.session import cause_line
 from synatt.ensemble import Ensemble, EnsemblePlan
 from synatt.errors import SynattError, WorkError
 from synatt.predictions import Outcome
@@ -75,6 +76,7 @@ class Pool:
     Attributes:
         actors: scoring actors at most.
         actor_cpus, actor_gpus: what Ray reserves for each.
+        actor_bytes: memory that Ray reserves for each.
         decode_cpus: what Ray reserves for each decode task.
         threads: torch threads of an actor.
     """
@@ -82,11 +84,12 @@ class Pool:
     actors: int
     actor_cpus: float
     actor_gpus: int
+    actor_bytes: int
     decode_cpus: float
     threads: int
 
 
-def share_out(cpus: float, gpus: int, memory: float, actor_bytes: float) -> Pool:
+def share_out(have: Capacity, actor_bytes: int, shards: int, core_bytes: float = 0.0) -> Pool:
     """Divide a cluster.
 
     On GPUs an actor takes one and no CPU, so that decoding has them all. Without, each stage may fill every core:
@@ -94,12 +97,22 @@ def share_out(cpus: float, gpus: int, memory: float, actor_bytes: float) -> Pool
     decode task half a core. So neither can take what the other needs to start: a pool of one CPU per actor would
     starve the tasks that feed it, for ever, and so would actors of half a CPU once they have moved from lost nodes
     to those that are left.
+
+    Where nodes come on demand, it is what the actors reserve that brings them. There each takes a core's share of its
+    node's memory, or the first node would be room enough for the actors of all.
+
+    Args:
+        actor_bytes: memory that an actor needs.
+        shards: pieces of work; more actors than that would have nothing to do.
+        core_bytes: memory per core of a node, where nodes come on demand.
     """
-    if gpus:
-        return Pool(gpus, 0.0, 1, 1.0, 0)
-    most = max(1, int(memory * 0.7 / actor_bytes))
-    actors = max(1, min(int(cpus), most))
-    return Pool(actors, ACTOR_CPUS, 0, 0.5, max(1, int(cpus) // actors))
+    if have.gpus:
+        return Pool(max(1, min(have.gpus, shards)), 0.0, 1, actor_bytes, 1.0, 0)
+    memory = core_bytes * have.cpus if have.grows else have.memory
+    actors = max(1, min(int(have.cpus), int(memory * 0.7 / actor_bytes)))
+    threads = max(1, int(have.cpus) // actors)
+    reserved = max(actor_bytes, int(0.9 * core_bytes)) if have.grows else actor_bytes
+    return Pool(max(1, min(actors, shards)), ACTOR_CPUS, 0, reserved, 0.5, threads)
 
 
 def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, stall_s: float | None) -> None:
@@ -112,14 +125,18 @@ def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, stal
         WorkError: a stage failed or stalled; the message is the first cause, not Ray's trail.
     """
     import ray
-    from ray.data import ActorPoolStrategy, DataContext
+    from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 
     context = DataContext.get_current()
     context.enable_progress_bars = False
     # A block is passed on once it is full; a larger target would hold the whole shard's log-mels back.
     context.target_max_block_size = BLOCK_BYTES
-    need = 2 * scoring.plan.weight_bytes + SCORE_BYTES
-    pool = share_out(cpu_count(), gpu_count(), memory_bytes(), need)
+    have = capacity()
+    if have.grows:
+        # Ray Data asks for nodes too, for decoding; without end, if not told.
+        context.execution_options.resource_limits = ExecutionResources(cpu=have.cpus, gpu=have.gpus)
+    core_bytes = memory_of_a_core() if have.grows and not have.gpus else 0.0
+    pool = share_out(have, 2 * scoring.plan.weight_bytes + SCORE_BYTES, len(todo), core_bytes)
     shards = ray.data.from_items([{"shard": shard} for shard in todo], override_num_blocks=len(todo))
     with warnings.catch_warnings():
         # Ray means to drop `max_retries`, and has no other way yet to say it for the tasks of one stage.
@@ -144,7 +161,7 @@ def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, stal
         num_cpus=pool.actor_cpus,
         num_gpus=pool.actor_gpus or None,
         # Placed where the weights fit. It also keeps the two stages apart: with equal options Ray would fuse them.
-        memory=need,
+        memory=pool.actor_bytes,
     )
     batches = scored.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0)
     try:
@@ -303,6 +320,11 @@ def _counts(
     return {k: np.array([v]) for k, v in {**numbers, **work}.items()} | {"failure": np.array([failure], dtype=object)}
 
 
+def one_cpu() -> float:
+    """CPUs that a task of one CPU asks for: less only where the whole cluster has less."""
+    return min(1.0, capacity().cpus) or 1.0
+
+
 def run_task(work: Callable[..., Any], *args: Any) -> Any:
     """Call `work(*args)` as a task of one CPU, so that what it holds in memory is not the driver's."""
     import ray
@@ -312,7 +334,7 @@ def run_task(work: Callable[..., Any], *args: Any) -> Any:
         return work(*args)
 
     try:
-        return ray.get(ray.remote(num_cpus=min(1.0, cpu_count()))(patiently).remote())
+        return ray.get(ray.remote(num_cpus=one_cpu())(patiently).remote())
     except ray.exceptions.RayTaskError as err:
         raise err.cause from None
 
@@ -325,7 +347,6 @@ def run_tasks(work: Callable[[Any], Any], items: list[Any], what: str) -> list[A
     if not items:
         return []
     DataContext.get_current().enable_progress_bars = False
-    share = 1.0 if cpu_count() >= 1 else cpu_count()
     ds = ray.data.from_items([{"item": i} for i in range(len(items))], override_num_blocks=len(items))
     held = ray.put(items)
 
@@ -335,7 +356,7 @@ def run_tasks(work: Callable[[Any], Any], items: list[Any], what: str) -> list[A
     results: list[Any] = []
     start = said = time.monotonic()
     try:
-        for row in ds.map(one, num_cpus=share).iter_rows():
+        for row in ds.map(one, num_cpus=one_cpu()).iter_rows():
             results.append(row["result"])
             if time.monotonic() - said > PROGRESS_S:
                 said = time.monotonic()

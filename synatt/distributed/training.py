@@ -12,8 +12,9 @@ from typing import Any
 from ray.train import UserCallback
 
 from synatt import storage
+from synatt.distributed.capacity import Capacity, capacity
 from synatt.distributed.clips import Clips
-from synatt.distributed.session import cause_of, cpu_count, gpu_count
+from synatt.distributed.session import cause_of
 from synatt.distributed.worker import FATAL, pack, work
 from synatt.errors import SynattError, UsageError, WorkError
 from synatt.feed import Examples
@@ -30,26 +31,35 @@ def worker_count(recipe: Recipe) -> tuple[int, bool]:
     """(DDP workers, whether each has a GPU) for a recipe on the connected cluster.
 
     Raises:
-        UsageError: a local Ray can never give so many workers.
+        UsageError: it can never give so many workers.
     """
-    gpus = gpu_count()
-    workers = recipe.train.workers if isinstance(recipe.train.workers, int) else max(1, gpus)
-    have, fewest = gpus or int(cpu_count()), recipe.train.min_workers or workers
-    if fewest > have and _is_local():
+    have = capacity()
+    workers, room = share_workers(recipe, have)
+    fewest, kind = recipe.train.min_workers or workers, "GPUs" if have.gpus else "CPUs"
+    if fewest > room and (_is_local() or have.grows):
+        where = f"--{kind.lower()} says {room}" if have.grows else f"this machine has {room} {kind}"
+        remedy = f"a larger --{kind.lower()}" if have.grows else "--address of a cluster"
         raise UsageError(
-            f"recipe {recipe.name} asks for {fewest} workers (train.workers), this machine has {have} "
-            f"{'GPUs' if gpus else 'CPUs'}: give --set train.workers=auto, or --address of a cluster"
+            f"recipe {recipe.name} asks for {fewest} workers (train.workers), {where}: "
+            f"give --set train.workers=auto, or {remedy}"
         )
-    if not gpus and not _is_local():
-        log.info("the cluster has no GPU now: training on CPUs (bring the GPU nodes up first, if that is not meant)")
-    if workers > have:
-        log.info("waiting for %d workers; the cluster has room for %d now", fewest, have)
-    return workers, gpus > 0
+    if not have.gpus and not _is_local():
+        log.info("training on CPUs: the cluster has no GPU now, and --gpus does not say that some will come")
+    if fewest > room or have.grows:
+        log.info("waiting for %d workers until the cluster has room for them", fewest)
+    return workers, have.gpus > 0
+
+
+def share_workers(recipe: Recipe, have: Capacity) -> tuple[int, int]:
+    """(workers that a recipe asks for, workers there is room for)."""
+    auto = max(1, have.gpus)
+    return (recipe.train.workers if isinstance(recipe.train.workers, int) else auto), have.gpus or int(have.cpus)
 
 
 def side_by_side(workers: int, wanted: int | None) -> int:
-    """How many backbones train at once: as many as the user wants, else as there is room for now."""
-    return wanted or max(1, (gpu_count() or int(cpu_count())) // workers)
+    """How many backbones train at once: as many as the user wants, else as there is room for."""
+    have = capacity()
+    return wanted or max(1, (have.gpus or int(have.cpus)) // workers)
 
 
 def _is_local() -> bool:
@@ -145,7 +155,7 @@ def _train(job: Job, train: Examples, valid: Examples | None, clips: Clips, work
             num_workers=(settings.min_workers, workers) if settings.min_workers else workers,  # type: ignore[arg-type]
             elastic_resize_monitor_interval_s=settings.resize_s,  # type: ignore[call-arg]
             use_gpu=gpu,
-            resources_per_worker={"CPU": 1, "GPU": 1} if gpu else {"CPU": 1},
+            resources_per_worker={"CPU": 1, **({"GPU": 1} if gpu else {})},
         ),
         run_config=RunConfig(
             name=job.run,

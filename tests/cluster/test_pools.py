@@ -9,6 +9,7 @@ from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingReque
 from ray.autoscaler.v2.utils import ResourceRequestUtil
 from ray.core.generated.autoscaler_pb2 import ClusterResourceConstraint, GangResourceRequest
 
+from synatt.distributed.capacity import Capacity
 from synatt.distributed.streams import share_out
 from tests.cluster.definitions import POOLS, cluster_spec, launcher_file
 
@@ -26,6 +27,12 @@ def config_of(name: str) -> dict[str, Any]:
     return _derive_autoscaling_config_from_ray_cr(
         {"metadata": {"name": "synatt", "namespace": "default"}, "spec": cluster_spec(name)}
     )
+
+
+def cores_memory(config: dict[str, Any]) -> float:
+    """Bytes per CPU of a decode node."""
+    resources = config["available_node_types"]["decode"]["resources"]
+    return float(resources["memory"]) / float(resources["CPU"])
 
 
 def started(
@@ -62,8 +69,17 @@ def started(
 
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_decoding_starts_cpu_nodes_only(name: str) -> None:
-    task = {"CPU": share_out(2, 0, 64 * GIB, GIB).decode_cpus}
+    task = {"CPU": share_out(Capacity(2, 0, 64 * GIB), GIB, shards=9).decode_cpus}
     assert started(config_of(name), tasks=[task] * 100) == {"decode": 4}
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_scoring_on_cpus_starts_the_cpu_nodes_that_it_counts_on(name: str) -> None:
+    """`predict --cpus 64`, once the first node has told how much memory a core has."""
+    core = cores_memory(config_of(name))
+    pool = share_out(Capacity(64, 0, 0.0, grows=True), GIB, shards=1000, core_bytes=core)
+    actor = {"CPU": pool.actor_cpus, "memory": float(pool.actor_bytes)}
+    assert started(config_of(name), tasks=[actor] * pool.actors) == {"decode": 4}
 
 
 @pytest.mark.parametrize("count", [1, 3, 6])

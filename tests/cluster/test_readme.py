@@ -1,6 +1,7 @@
 """The figures and names of cluster/README.md."""
 
 import re
+from importlib import import_module
 
 import pytest
 
@@ -40,13 +41,11 @@ def test_every_definition_is_in_the_table() -> None:
             assert f"`{path.relative_to(CLUSTER)}`" in TEXT
 
 
-def test_ray_leaves_the_command_of_with_nodes_as_it_stands() -> None:
-    from ray.dashboard.modules.job.cli import submit
-
-    (line,) = set(re.findall(r"ray job submit (.*with_nodes.py decode=4 -- )", TEXT))
-    read = submit.make_context("submit", [*line.split(), "python", "-m", "jobs.predict", "--input", "x"])
-    command = ["python", "cluster/with_nodes.py", "decode=4", "--", "python", "-m", "jobs.predict", "--input", "x"]
-    assert list(read.params["entrypoint"]) == command
+def test_every_job_is_called_as_its_help_says() -> None:
+    commands = re.findall(r"python -m jobs\.(\w+) ((?:--?[\w-]+ \S+\s*)+)", TEXT.replace("\\\n", " "))
+    assert {name for name, _ in commands} >= {"predict", "train"}
+    for name, options in commands:
+        import_module(f"jobs.{name}").parser().parse_args(options.split())
 
 
 def test_every_file_named_in_a_command_exists() -> None:

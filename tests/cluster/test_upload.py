@@ -56,7 +56,7 @@ def test_a_clean_checkout_sends_the_code_and_little_else(checkout: Path) -> None
     assert {
         "jobs/predict.py",
         "synatt/report/report.html.j2",
-        "cluster/with_nodes.py",
+        "cluster/aws.yaml",
         "pyproject.toml",
     } <= files.keys()
     sources = {str(path.relative_to(checkout)) for top in ("jobs", "synatt") for path in (checkout / top).rglob("*.py")}
