@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from synatt import predictions, publish, staged, storage, worklist
+from synatt import logs, predictions, publish, staged, storage, worklist
 from synatt.ensemble import EnsemblePlan, plan
 from synatt.errors import UsageError, WorkError
 from synatt.progress import Progress
@@ -100,8 +100,9 @@ def predict(rows: RowStream, models: list[str], output: str, settings: PredictSe
         staging = storage.absolute(storage.join(output, STAGING))
         run = _Run(work, ensemble, settings, width, named, staging)
         records = [_Record(staging, number, segment) for number, segment in enumerate(work.segments)]
-        _score_missing(run, records)
-        finished = _publish(run, records, output)
+        with logs.knowing(run=named["run"]):
+            _score_missing(run, records)
+            finished = _publish(run, records, output)
     for line in publish.summary_lines(finished):
         log.info("%s", line)
     if settings.answer:
@@ -205,7 +206,7 @@ class _Run:
 
         tables = tuple(k for k in self.settings.tables if k in (staged.MEMBERS, staged.EMBEDDINGS))
         names = (self.folder, record.folder, record.segment.name)
-        return Scoring(self.ensemble, self.asked["run"], *names, self.settings.windows, tables)
+        return Scoring(self.ensemble, self.asked["run"], *names, self.settings.windows, tables, logs.chosen())
 
     def merge(self, record: "_Record") -> Merge:
         told = {"run": json.dumps({**self.asked, "backbones": self.ensemble.names}), "version": version("synatt")}

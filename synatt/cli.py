@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Sequence
 
+from synatt import logs
 from synatt.errors import SynattError, UsageError
 
 log = logging.getLogger("synatt")
@@ -17,18 +18,25 @@ log = logging.getLogger("synatt")
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+        self.exit(_fail(self, UsageError(f"{message} (see --help)"), 2))
 
 
 def parser(job: str, purpose: str, example: str) -> argparse.ArgumentParser:
     """A parser for `python -m jobs.<job>` whose help says what the job does and shows a command that was run."""
-    return _Parser(
+    p = _Parser(
         prog=f"python -m jobs.{job}",
         description=textwrap.dedent(purpose).strip(),
         epilog="example:\n" + textwrap.indent(textwrap.dedent(example).strip(), "  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    p.add_argument(
+        "--log-format",
+        choices=logs.FORMATS,
+        help="lines of progress and errors on standard error: text, or json, an object a line with time, level, "
+        f"message and what it is about (default: {logs.VARIABLE}, else text)",
+    )
+    return p
 
 
 def count(text: str, least: int = 0) -> int:
@@ -119,6 +127,12 @@ def add_address(p: argparse.ArgumentParser) -> None:
         help="running Ray cluster, e.g. auto or ray://head:10001 (default: Ray's own rules: RAY_ADDRESS, "
         "else the cluster of the submitted job, else a local Ray)",
     )
+    p.add_argument(
+        "--profile",
+        metavar="FILE",
+        help="write what ran on Ray when and where, at the end and after a failure too; open it at "
+        "https://ui.perfetto.dev or chrome://tracing",
+    )
 
 
 def add_cluster(p: argparse.ArgumentParser) -> None:
@@ -139,19 +153,6 @@ def add_cluster(p: argparse.ArgumentParser) -> None:
     )
 
 
-class _Lines(logging.Formatter):
-    """Lines of progress, in which no URI shows a credential."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return _shown_in(super().format(record))
-
-
-def _shown_in(text: str) -> str:
-    from synatt.storage import shown_in  # late: storage is not needed for --help
-
-    return shown_in(text)
-
-
 def _expect(cpus: int | None, gpus: int | None) -> None:
     from synatt.distributed.capacity import expect
 
@@ -165,36 +166,62 @@ def run(
 
     Returns:
         0 on success, 2 on a usage or configuration error, 1 when the work failed; both errors are one line on
-        standard error. `SYNATT_TRACEBACK=1` adds the traceback.
+        standard error. Progress goes there too, one line each. `SYNATT_TRACEBACK=1` adds the traceback.
     """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        logs.set_up(_asked_format(argv), "%(asctime)s %(message)s", job=parse.prog.rpartition(".")[2])
+    except ValueError as err:
+        return _fail(parse, UsageError(str(err)), 2)
     args = parse.parse_args(argv)
-    # Progress goes to standard error, one line each; the last line of standard output is the result's place.
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines("%(asctime)s %(message)s", "%H:%M:%S"))
-    log.handlers[:] = [handler]
-    log.setLevel(logging.INFO)
-    log.propagate = False
     try:
         if "gpus" in args:
             _expect(args.cpus, args.gpus)
-        where = work(args)
-    except KeyboardInterrupt:
-        return _fail(parse, "interrupted; run the same command again to go on", 1)
+        where = _profiled(work, args)
+    except KeyboardInterrupt as err:
+        return _fail(parse, err, 1, "interrupted; run the same command again to go on")
     except UsageError as err:
-        return _fail(parse, str(err), 2)
+        return _fail(parse, err, 2)
     except SynattError as err:
-        return _fail(parse, str(err), 1)
+        return _fail(parse, err, 1)
     except Exception as err:
-        if os.environ.get("SYNATT_TRACEBACK") == "1":
+        if os.environ.get("SYNATT_TRACEBACK") == "1" and logs.chosen() == logs.TEXT:
             raise
-        return _fail(parse, f"{type(err).__name__}: {err} (SYNATT_TRACEBACK=1 shows where)", 1)
+        return _fail(parse, err, 1, f"{type(err).__name__}: {err} (SYNATT_TRACEBACK=1 shows where)")
     sys.stderr.flush()
-    print(_shown_in(where), flush=True)
+    print(logs.shown_in(where), flush=True)
     return 0
 
 
-def _fail(parse: argparse.ArgumentParser, message: str, code: int) -> int:
-    if os.environ.get("SYNATT_TRACEBACK") == "1":
-        logging.getLogger("synatt").exception("failed")
-    print(f"{parse.prog}: error: {_shown_in(' '.join(message.split()))}", file=sys.stderr, flush=True)
+def _profiled(work: Callable[[argparse.Namespace], str], args: argparse.Namespace) -> str:
+    if not getattr(args, "profile", None):
+        return work(args)
+    from synatt.distributed import timeline
+
+    with timeline.asked(args.profile):
+        return work(args)
+
+
+def _asked_format(argv: Sequence[str]) -> str:
+    """The format for lines, known before the rest of the command line is looked at: errors in that are lines too."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    early.add_argument("--log-format", choices=logs.FORMATS)
+    try:
+        given = early.parse_known_args(argv)[0].log_format
+    except argparse.ArgumentError:
+        # The parser of the job says what is wrong with it.
+        given = None
+    return given or logs.from_environment()
+
+
+def _fail(parse: argparse.ArgumentParser, err: BaseException, code: int, message: str = "") -> int:
+    """Say in one line why the job failed; returns `code`."""
+    said = " ".join((message or str(err)).split())
+    traceback = os.environ.get("SYNATT_TRACEBACK") == "1" and err.__traceback__ is not None
+    if logs.chosen() == logs.JSON:
+        log.error(said, extra=logs.fields(**logs.error_fields(err, code)), exc_info=err if traceback else None)
+        return code
+    if traceback:
+        log.error("failed", exc_info=err)
+    print(f"{parse.prog}: error: {logs.shown_in(said)}", file=sys.stderr, flush=True)
     return code

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synatt import manifest, storage
+from synatt import logs, manifest, storage
 from synatt.errors import UsageError, WorkError
 from synatt.feed import Examples
 from synatt.folds import check, with_folds
@@ -149,7 +149,8 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
         clips = store_clips(everything, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"))
         store = clips.open()
         for problem in store.problems:
-            log.info("not trained on: %s (%s)", problem["track"], problem["detail"])
+            about = logs.fields(track=problem["track"], kind=problem["kind"])
+            log.info("not trained on: %s (%s)", problem["track"], problem["detail"], extra=about)
         usable = chosen.where(np.array([t in store for t in chosen.column("track")]))
         fit, valid = held_out(usable, recipe)
         info = {

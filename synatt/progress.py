@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from synatt import logs
+
 log = logging.getLogger("synatt")
 
 TERMINAL_S, LOG_S = 1.0, 30.0
@@ -38,7 +40,7 @@ class Progress:
 
     def __init__(self, total: int, done: int = 0, out: TextIO | None = None) -> None:
         self._out = out or sys.stderr
-        self._terminal = self._out.isatty()
+        self._terminal = self._out.isatty() and logs.chosen() == logs.TEXT
         self._total, self._before = total, done
         self._start = self._said = time.monotonic()
         self._open = False
@@ -52,6 +54,11 @@ class Progress:
         if time.monotonic() - self._said >= (TERMINAL_S if self._terminal else LOG_S):
             self.say()
 
+    @property
+    def left(self) -> int:
+        """Rows that are not done."""
+        return self._total - self._before - self.tally.rows
+
     def say(self) -> None:
         self._said = time.monotonic()
         line = describe(self.tally, self._before, self._total, self._said - self._start)
@@ -60,7 +67,7 @@ class Progress:
             self._out.flush()
             self._open = True
         else:
-            log.info("%s", line)
+            log.info("%s", line, extra=self._fields(self._said - self._start))
 
     def finish(self) -> None:
         """Close the terminal's line and say what the run as a whole came to."""
@@ -69,8 +76,13 @@ class Progress:
             self._out.write("\r\x1b[2K")
             self._out.flush()
         if self.tally.rows:
-            log.info("%s", describe(self.tally, self._before, self._total, seconds))
+            log.info("%s", describe(self.tally, self._before, self._total, seconds), extra=self._fields(seconds))
             log.info("work by stage: %s", shares(self.tally.work_s))
+
+    def _fields(self, seconds: float) -> dict[str, object]:
+        rate = self.tally.rows / max(seconds, 1e-9)
+        done = self._total - self.left
+        return logs.fields(done=done, total=self._total, errors=self.tally.errors, clips_per_s=rate, seconds=seconds)
 
 
 def describe(tally: Tally, before: int, total: int, seconds: float) -> str:

@@ -11,10 +11,11 @@ from typing import Any
 
 from ray import tune
 
-from synatt import storage
+from synatt import logs, storage
 from synatt.allocator import keep_freed_memory
 from synatt.checkpoints import State, TornCheckpoint, decode
 from synatt.distributed.capacity import capacity
+from synatt.distributed.lines import set_up_worker
 from synatt.distributed.training import first_failure
 from synatt.distributed.worker import quieten_ray, say, threads_per_worker
 from synatt.errors import SynattError, WorkError
@@ -44,9 +45,9 @@ def can_go_on(experiment: str) -> bool:
 
 
 def with_one_device(trainable: Callable[..., None], **given: Any) -> Any:
-    """`trainable` with its large arguments, for one process with one GPU (or CPU)."""
+    """`trainable` with its large arguments and `log_format`, for one process with one GPU (or CPU)."""
     resources = {"cpu": 1.0, "gpu": 1.0} if capacity().gpus else {"cpu": 1.0}
-    return tune.with_resources(tune.with_parameters(trainable, **given), resources)
+    return tune.with_resources(tune.with_parameters(trainable, **given, log_format=logs.chosen()), resources)
 
 
 def run_experiment(
@@ -92,8 +93,8 @@ def kept_state(path: str, device: Any) -> State | None:
         return None
 
 
-def begin_trial(recipe: Recipe) -> Any:
-    """Set up the process of a trial; returns its torch device.
+def begin_trial(recipe: Recipe, log_format: str, **known: Any) -> Any:
+    """Set up the process of a trial, and what its lines say in JSON; returns its torch device.
 
     As many trials as CPUs run side by side, so each keeps to one core unless the recipe says otherwise.
     """
@@ -101,6 +102,7 @@ def begin_trial(recipe: Recipe) -> Any:
     import torch
 
     quieten_ray()
+    set_up_worker(log_format, **known)
     keep_freed_memory()
     beside = max(1, int(ray.cluster_resources().get("CPU", 1)) // max(1, len(ray.nodes())))
     torch.set_num_threads(threads_per_worker(recipe, beside))

@@ -5,12 +5,14 @@ those that fall behind.
 """
 
 import json
+import os
 from typing import Any
 
 from ray import tune
 
 from synatt import storage
 from synatt.checkpoints import encode
+from synatt.distributed import metrics
 from synatt.distributed.clips import Clips
 from synatt.distributed.experiments import begin_trial, kept_state, run_experiment, with_one_device
 from synatt.distributed.worker import pack, say, unpack
@@ -51,7 +53,13 @@ def samples(
     grace = min(settings.grace_epochs, plan.epochs)
     results = run_experiment(
         with_one_device(
-            _trial, plan=pack(plan), workers=workers, folds=folds, clips=clips, states=storage.join(root, "states")
+            train_sample,
+            plan=pack(plan),
+            workers=workers,
+            folds=folds,
+            clips=clips,
+            states=storage.join(root, "states"),
+            run_id=os.path.basename(root),
         ),
         root,
         plan.recipe.train.max_failures,
@@ -78,21 +86,24 @@ def _domain(draw: Draw) -> Any:
     return {"uniform": tune.uniform, "loguniform": tune.loguniform, "randint": tune.randint}[draw.kind](*draw.values)
 
 
-def _trial(
+def train_sample(
     config: dict[str, Any],
     plan: dict[str, Any],
     workers: int,
     folds: dict[int, tuple[Examples, Examples]],
     clips: Clips,
     states: str,
+    run_id: str,
+    log_format: str,
 ) -> None:
+    """A trial; Ray's dashboard shows its name."""
     import numpy as np
 
     base = unpack(plan)
     recipe = with_values(base.recipe, config)
     mine = make_plan(recipe, base.backbone, base.stage, base.epochs, workers)
-    device = begin_trial(recipe)
     trial = tune.get_context().get_trial_id()
+    device = begin_trial(recipe, log_format, run=run_id, backbone=mine.backbone.name, sample=trial)
     path = storage.join(states, f"{trial}.pt")
     kept: dict[Any, Any] = kept_state(path, device) or {}
     store = clips.open()
@@ -102,12 +113,17 @@ def _trial(
         curves = {k: run.progress.curve for k, run in runs.items()}
         mean = float(np.mean([curve[-1]["macro_f1"] for curve in curves.values()]))
         epoch = next(iter(runs.values())).progress.epoch
-        say(f"sample {trial} epoch {epoch}/{mine.epochs}: macro F1 {mean:.3f} over {len(runs)} folds, {_said(config)}")
+        line = (
+            f"sample {trial} epoch {epoch}/{mine.epochs}: macro F1 {mean:.3f} over {len(runs)} folds, {_said(config)}"
+        )
+        say(line, epoch=epoch, epochs=mine.epochs, macro_f1=mean, **config)
         tune.report({"epoch": epoch, "macro_f1": mean, "curves": json.dumps(curves)})
 
     if kept:
         report()
-    for _ in zip(*(run.epochs() for run in runs.values()), strict=True):
+    for rows in zip(*(run.epochs() for run in runs.values()), strict=True):
+        for k, row in zip(runs, rows, strict=True):
+            metrics.trained(f"{run_id}-{trial}", mine.backbone.name, row, mine.epochs, k)
         storage.write_bytes(path, encode({str(k): run.state() for k, run in runs.items()}))
         report()
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from synatt import logs
+from synatt.distributed import lines, timeline
 from synatt.errors import UsageError
 
 log = logging.getLogger("synatt")
@@ -42,6 +44,12 @@ def ray_session(address: str | None = None) -> Iterator[None]:
     Raises:
         UsageError: the cluster cannot be reached.
     """
+    with lines.shown() as take_over, _connected(address, take_over), timeline.kept():
+        yield
+
+
+@contextmanager
+def _connected(address: str | None, started: Callable[[], None]) -> Iterator[None]:
     import ray
 
     if ray.is_initialized():
@@ -55,6 +63,7 @@ def ray_session(address: str | None = None) -> Iterator[None]:
         ray.init(
             address=address,
             logging_level=logging.WARNING,
+            configure_logging=logs.chosen() == logs.TEXT,
             log_to_driver=True,
             include_dashboard=True if local else None,
         )
@@ -62,6 +71,7 @@ def ray_session(address: str | None = None) -> Iterator[None]:
         first = (str(err).splitlines() or [type(err).__name__])[0]
         raise UsageError(f"no Ray cluster at {address}: {first}") from None
     _quieten()
+    started()
     have = ray.cluster_resources()
     log.info(
         "Ray %s: %s, %g CPUs, %g GPUs",
@@ -73,10 +83,10 @@ def ray_session(address: str | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        started = _children() - foreign
+        own = _children() - foreign
         ray.shutdown()
         if local:
-            _reap(started)
+            _reap(own)
 
 
 def _remembered() -> str:
@@ -139,9 +149,15 @@ def run_there(work: Callable[..., Any], *args: Any, address: str | None = None) 
         return work(*args)
     import ray
 
+    log_format = logs.chosen()
+
+    def there() -> Any:
+        lines.set_up_worker(log_format)
+        return work(*args)
+
     with ray_session(address):
         try:
-            return ray.get(ray.remote(num_cpus=0)(work).remote(*args))
+            return ray.get(ray.remote(num_cpus=0)(there).options(name=work.__name__).remote())
         except ray.exceptions.RayTaskError as err:
             raise err.cause from None
 

@@ -28,11 +28,13 @@ from typing import Any
 
 import numpy as np
 
-from synatt import staged, storage, worklist
+from synatt import logs, staged, storage, worklist
 from synatt.allocator import keep_freed_memory
 from synatt.background import prefetched
 from synatt.careful import stage_carefully
+from synatt.distributed import metrics
 from synatt.distributed.capacity import Capacity, capacity, memory_of_a_core
+from synatt.distributed.lines import set_up_worker
 from synatt.distributed.session import cause_line
 from synatt.ensemble import Ensemble, EnsemblePlan
 from synatt.errors import SynattError, WorkError
@@ -58,6 +60,7 @@ class Scoring:
         staging: folder for the staged files of one segment; `started` below it has a marker for each shard in work.
         segment: file of the worklist.
         tables: which of 'members' and 'embeddings' are wanted besides the units.
+        log_format: of the driver's lines, and so of the workers'.
     """
 
     plan: EnsemblePlan
@@ -67,6 +70,7 @@ class Scoring:
     segment: str
     windows: Windows | None
     tables: tuple[str, ...]
+    log_format: str = logs.TEXT
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,7 @@ def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, stal
         # Placed where the weights fit. It also keeps the two stages apart: with equal options Ray would fuse them.
         memory=pool.actor_bytes,
     )
+    metrics.queued(scoring.run, progress.left)
     batches = scored.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0)
     try:
         for batch in prefetched(batches, 2, stall_s, lambda: WorkError(_stalled(stall_s or 0.0))):
@@ -170,6 +175,7 @@ def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, stal
                 raise WorkError(f"prediction stopped: {failure}")
             work_s = {name: float(batch[name].sum()) for name in ("decode", "log-mel", "score")}
             progress.add(int(batch["rows"].sum()), int(batch["errors"].sum()), float(batch["audio_s"].sum()), work_s)
+            metrics.queued(scoring.run, progress.left)
     except SynattError:
         raise
     except Exception as err:
@@ -203,6 +209,7 @@ def decode(block: dict[str, np.ndarray], scoring: Scoring) -> Iterator[dict[str,
 
     # A task has one core; more threads than that only fight over it.
     torch.set_num_threads(1)
+    set_up_worker(scoring.log_format, run=scoring.run)
     keep_freed_memory()
     storage.set_patience(storage.RUN_PATIENCE_S)
     (shard,) = (int(s) for s in block["shard"])
@@ -210,11 +217,14 @@ def decode(block: dict[str, np.ndarray], scoring: Scoring) -> Iterator[dict[str,
     marker = storage.join(scoring.staging, "started", f"{shard:06d}")
     stage = stage_shard
     if storage.is_file(marker):
-        log.warning("shard %d of %s was started before: its recordings are decoded apart", shard, scoring.segment)
+        said = "shard %d of %s was started before: its recordings are decoded apart"
+        log.warning(said, shard, scoring.segment, extra=logs.fields(stage="decode", shard=shard))
         stage = stage_carefully
     else:
         storage.write_bytes(marker, b"")
     for units in stage(rows, scoring.plan, scoring.windows):
+        metrics.worked(scoring.run, "decode", float(units.decode_s.sum()))
+        metrics.worked(scoring.run, "log-mel", float(units.logmel_s.sum()))
         yield _packed(shard, units)
     storage.delete_file(marker)
 
@@ -282,6 +292,7 @@ class Score:
 
         if self._threads:
             torch.set_num_threads(self._threads)
+        set_up_worker(self._scoring.log_format, run=self._scoring.run)
         keep_freed_memory()
         storage.set_patience(storage.RUN_PATIENCE_S)
         self._ensemble = Ensemble(self._scoring.plan)
@@ -296,9 +307,11 @@ class Score:
         for kind in (*scoring.tables, staged.UNITS):
             storage.write_table(storage.join(scoring.staging, kind, str(staged.Name.of(shard, units))), tables[kind])
         first = units.window == 0
+        errors = [o.error for o in units.outcomes if o.error is not None]
+        metrics.scored(scoring.run, int(first.sum()), errors, time.perf_counter() - start)
         return _counts(
             int(first.sum()),
-            sum(o.error is not None for o in units.outcomes),
+            len(errors),
             float(np.nansum(np.where(first, batch["duration_s"], 0.0))),
             float(units.decode_s.sum()),
             float(units.logmel_s.sum()),
@@ -329,12 +342,16 @@ def run_task(work: Callable[..., Any], *args: Any) -> Any:
     """Call `work(*args)` as a task of one CPU, so that what it holds in memory is not the driver's."""
     import ray
 
+    log_format = logs.chosen()
+
     def patiently() -> Any:
+        set_up_worker(log_format)
         storage.set_patience(storage.RUN_PATIENCE_S)
         return work(*args)
 
+    task = ray.remote(num_cpus=one_cpu())(patiently)
     try:
-        return ray.get(ray.remote(num_cpus=one_cpu())(patiently).remote())
+        return ray.get(task.options(name=work.__name__).remote())
     except ray.exceptions.RayTaskError as err:
         raise err.cause from None
 
@@ -348,10 +365,14 @@ def run_tasks(work: Callable[[Any], Any], items: list[Any], what: str) -> list[A
         return []
     DataContext.get_current().enable_progress_bars = False
     ds = ray.data.from_items([{"item": i} for i in range(len(items))], override_num_blocks=len(items))
-    held = ray.put(items)
+    held, log_format = ray.put(items), logs.chosen()
 
     def one(row: dict[str, Any]) -> dict[str, Any]:
+        set_up_worker(log_format)
         return {"result": work(ray.get(held)[row["item"]])}
+
+    # What Ray's dashboard calls the tasks.
+    one.__name__ = what
 
     results: list[Any] = []
     start = said = time.monotonic()

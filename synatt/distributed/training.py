@@ -11,7 +11,7 @@ from typing import Any
 
 from ray.train import UserCallback
 
-from synatt import storage
+from synatt import logs, storage
 from synatt.distributed.capacity import Capacity, capacity
 from synatt.distributed.clips import Clips
 from synatt.distributed.session import cause_of
@@ -105,16 +105,18 @@ def train_all(
 
     def one(job: Job) -> str | None:
         plan = job.plan
+        about = logs.fields(backbone=plan.backbone.name, run=job.info["fingerprint"])
         log.info(
             "training %s (%s) on %d clips for %d epochs, %d clips a step",
             *(plan.backbone.name, plan.backbone.timm, len(train), plan.epochs, plan.global_batch),
+            extra=about,
         )
         try:
             _train(job, train, valid, clips, work_folder)
         except WorkError as err:
-            log.info("%s", err)
+            log.error("%s", err, extra={"fields": {**about["fields"], "kind": type(err).__name__}})
             return str(err)
-        log.info("%s is trained", plan.backbone.name)
+        log.info("%s is trained", plan.backbone.name, extra=about)
         return None
 
     pool = ThreadPoolExecutor(max(1, min(at_once, len(jobs))))
@@ -150,6 +152,7 @@ def _train(job: Job, train: Examples, valid: Examples | None, clips: Clips, work
             "run": run,
             "model_folder": storage.absolute(job.folder),
             "info": job.info,
+            "log_format": logs.chosen(),
         },
         scaling_config=ScalingConfig(
             num_workers=(settings.min_workers, workers) if settings.min_workers else workers,  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ micro-batches, so the global batch, the learning rate and the per-device batch s
 
 import json
 import logging
+import os
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from synatt import storage
 from synatt.checkpoints import encode
+from synatt.distributed import metrics
 from synatt.distributed.clips import Clips
 from synatt.distributed.experiments import begin_trial, kept_state, run_experiment, with_one_device
 from synatt.distributed.worker import pack, say, unpack
@@ -70,7 +72,7 @@ def fold_trials(
     root = storage.absolute(root)
     given = {"plans": {p.backbone.name: pack(p) for p in plans}, "folds": folds, "clips": clips}
     results = run_experiment(
-        with_one_device(_trial, **given, states=storage.join(root, "states")),
+        with_one_device(train_fold, **given, run_id=os.path.basename(root), states=storage.join(root, "states")),
         root,
         max(plan.recipe.train.max_failures for plan in plans),
         {
@@ -99,24 +101,29 @@ def _trial_name(config: dict[str, Any]) -> str:
     return f"{config['backbone']}-fold{config['fold']}"
 
 
-def _trial(
+def train_fold(
     config: dict[str, Any],
     plans: dict[str, Any],
     folds: dict[int, tuple[Examples, Examples]],
     clips: Clips,
     states: str,
+    run_id: str,
+    log_format: str,
 ) -> None:
+    """A trial; Ray's dashboard shows its name."""
     plan = unpack(plans[config["backbone"]])
     train, valid = folds[config["fold"]]
-    device = begin_trial(plan.recipe)
+    about = {"backbone": plan.backbone.name, "fold": config["fold"]}
+    device = begin_trial(plan.recipe, log_format, run=run_id, **about)
     name, path = f"{plan.backbone.name} fold {config['fold']}", storage.join(states, f"{_trial_name(config)}.pt")
     run = Run(plan, train, valid, clips.open(), device, state=kept_state(path, device))
     if run.progress.epoch:
-        say(f"{name} goes on after epoch {run.progress.epoch}")
+        say(f"{name} goes on after epoch {run.progress.epoch}", epoch=run.progress.epoch)
         # The driver may have been stopped before it had taken in what this state tells.
         _report(run)
     for row in run.epochs():
-        say(describe(name, row, plan.epochs))
+        say(describe(name, row, plan.epochs), epochs=plan.epochs, **row)
+        metrics.trained(run_id, plan.backbone.name, row, plan.epochs, config["fold"])
         storage.write_bytes(path, encode(run.state()))
         _report(run)
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from synatt import storage
+from synatt import logs, storage
 from synatt.allocator import keep_freed_memory
 from synatt.checkpoints import STATE_FILE, decode, encode, newest_whole
 from synatt.curves import confusion_matrix, training_curve
+from synatt.distributed import metrics
 from synatt.distributed.clips import Clips
+from synatt.distributed.lines import set_up_worker
 from synatt.errors import UsageError
 from synatt.feed import Examples, Place
 from synatt.model import save_model
@@ -22,6 +23,8 @@ from synatt.recipe import Recipe, build_recipe
 from synatt.step import TrainingError
 from synatt.team import DdpTeam, Team
 from synatt.training import Plan, Run, describe
+
+log = logging.getLogger("synatt")
 
 # Notes that the workers of one run leave for those that take over from them, and for the driver.
 SMALLER, FATAL = "smaller_batch.json", "fatal.json"
@@ -54,6 +57,7 @@ def work(config: dict[str, Any]) -> None:
     import ray.train
 
     quieten_ray()
+    set_up_worker(config["log_format"], run=config["info"]["fingerprint"], backbone=config["plan"]["backbone"])
     keep_freed_memory()
     note, context = storage.join(config["run"], FATAL), ray.train.get_context()
     if storage.is_file(note):
@@ -75,7 +79,9 @@ def work(config: dict[str, Any]) -> None:
             storage.write_json(smaller, {"batch": batch})
             say(
                 f"{plan.backbone.name} rank {context.get_world_rank()}: out of memory with {plan.batch} clips per "
-                f"forward pass; going on with {batch} and more accumulation, {plan.global_batch} a step as before"
+                f"forward pass; going on with {batch} and more accumulation, {plan.global_batch} a step as before",
+                rank=context.get_world_rank(),
+                batch=batch,
             )
         raise
 
@@ -118,7 +124,8 @@ def _train(plan: Plan, config: dict[str, Any]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
             if place.rank == 0:
-                say(describe(plan.backbone.name, row, plan.epochs))
+                say(describe(plan.backbone.name, row, plan.epochs), epochs=plan.epochs, **row)
+                metrics.trained(config["info"]["fingerprint"], plan.backbone.name, row, plan.epochs)
                 (Path(folder) / STATE_FILE).write_bytes(encode(run.state()))
                 checkpoint = Checkpoint.from_directory(folder)
             ray.train.report(row, checkpoint=checkpoint)
@@ -135,7 +142,10 @@ def _newest(run: str) -> str | None:
 def _announce(run: Run) -> None:
     name, world = run.plan.backbone.name, run.team.place.world
     if run.progress.epoch:
-        say(f"{name} goes on after epoch {run.progress.epoch}, with {world} worker{'s' if world > 1 else ''}")
+        say(
+            f"{name} goes on after epoch {run.progress.epoch}, with {world} worker{'s' if world > 1 else ''}",
+            epoch=run.progress.epoch,
+        )
 
 
 def quieten_ray() -> None:
@@ -145,10 +155,9 @@ def quieten_ray() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def say(line: str) -> None:
-    """A line of progress from a worker, on standard error like the driver's own; standard output is for results."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+def say(line: str, **fields: Any) -> None:
+    """A line of progress from a worker, on standard error like the driver's own; `fields` are for its JSON object."""
+    log.info("%s", line, extra=logs.fields(**fields))
 
 
 def threads_per_worker(recipe: Recipe, workers_on_node: int) -> int:

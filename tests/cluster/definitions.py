@@ -1,5 +1,6 @@
 """What the tests of cluster/ read: its files, and the versions that they all have to name."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -17,6 +18,11 @@ PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
 # name -> version of every package in the image
 PINS = dict(re.findall(r"^([\w.-]+)==([\w.+]+)$", (CLUSTER / "constraints.txt").read_text(), re.MULTILINE))
 DOCKERFILE = (CLUSTER / "Dockerfile").read_text()
+DASHBOARD: dict[str, Any] = json.loads((CLUSTER / "grafana.json").read_text())
+# Metrics of the dashboard's panels: ours, and Ray's own.
+SHOWN = set(re.findall(r"\bray_\w+", " ".join(t["expr"] for p in DASHBOARD["panels"] for t in p.get("targets", []))))
+OUR_METRICS = {name for name in SHOWN if name.startswith("ray_synatt_")}
+RAYS_METRICS = SHOWN - OUR_METRICS
 
 
 def launcher_file(name: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from synatt import load_recipe
+from tests.scrape import scrape_until, total
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
@@ -55,9 +56,10 @@ def scalars(folder: Path) -> dict[tuple[int, str], float]:
 
 def test_a_backbone_that_fails_does_not_stop_the_others(job, given, tmp_path):
     argv = ["train", *given, "--output", tmp_path, "--set", "train.max_failures=0", "--set", "train.hold_out_fold=1"]
-    code, _, err = job(*argv)
+    code, _, err = job(*argv, "--log-format", "json")
     assert code == 1
-    last = err.splitlines()[-1]
+    said = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    (last,) = [line["message"] for line in said if "exit_code" in line]
     assert "1 of 2 backbones failed: training Wrong failed: " in last and "has no model 'no_such_model'" in last, last
     table = pd.read_parquet(tmp_path / "backbones.parquet").set_index("backbone")
     assert table.status.to_dict() == {"Wrong": "failed", "Good": "trained"}
@@ -70,6 +72,17 @@ def test_a_backbone_that_fails_does_not_stop_the_others(job, given, tmp_path):
     assert (metrics["best_epoch"], metrics["best_macro_f1"]) == (best.epoch, pytest.approx(best.macro_f1))
     assert np.sum(metrics["confusion"]["counts"]) == 12
     assert (tmp_path / "Good" / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    # A worker's line says in JSON which worker it is from, and the numbers of its epoch.
+    first = next(line for line in said if line.get("backbone") == "Good" and "loss" in line)
+    assert first["run"] == metrics["fingerprint"] and first["pid"] and first["level"] == "info"
+    assert first["loss"] == pytest.approx(curve.loss[int(first["epoch"]) - 1]) and first["epochs"] == 2
+    (failed,) = [line for line in said if line["level"] == "error" and line.get("backbone") == "Wrong"]
+    assert failed["kind"] == "WorkError" and "no_such_model" in failed["message"]
+    # The epochs stay counted when their worker is gone.
+    tags = {"run": metrics["fingerprint"], "backbone": "Good", "fold": ""}
+    found = scrape_until(lambda seen: total(seen, "ray_synatt_epochs_total", **tags) >= 2)
+    assert total(found, "ray_synatt_epochs_total", **tags) == 2
+    assert total(found, "ray_synatt_training_clips_total", **tags) == curve.clips.sum()
     # The same numbers are there for TensorBoard.
     seen = scalars(tmp_path / "tensorboard" / "Good")
     for epoch, row in curve.set_index("epoch").iterrows():
