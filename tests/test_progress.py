@@ -120,3 +120,24 @@ def test_at_the_end_the_run_is_summed_up_once(time: Time, lines: pytest.LogCaptu
 def test_where_nothing_was_left_to_do_nothing_is_said(time: Time, lines: pytest.LogCaptureFixture) -> None:
     Progress(300, done=300, out=io.StringIO()).finish()
     assert lines.messages == []
+
+
+def test_what_is_left_is_known(time: Time) -> None:
+    shown = Progress(300, done=100, out=io.StringIO())
+    assert shown.left == 200
+    shown.add(150, 3, 600.0, WORK)
+    assert shown.left == 50
+
+
+def test_lines_for_machines_carry_the_numbers_and_leave_a_terminal_alone(
+    time: Time, lines: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synatt.logs._chosen", "json")
+    out = Terminal()
+    shown = Progress(300, done=100, out=out)
+    time.now_s += 40
+    shown.add(80, 3, 600.0, WORK)
+    assert out.getvalue() == ""
+    (record,) = lines.records
+    numbers = {"done": 180, "total": 300, "errors": 3, "clips_per_s": 2.0, "seconds": 40.0}
+    assert record.fields == numbers  # type: ignore[attr-defined]
