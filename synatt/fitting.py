@@ -144,6 +144,8 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
             todo.append((b, mine, epochs, key))
     if not todo:
         return output
+    storage.check_writable(output)
+    storage.set_patience(storage.RUN_PATIENCE_S)
     with ray_session(settings.address):
         everything = manifest.concat([rows, soft]) if soft is not None and not _covers(rows, soft) else rows
         clips = store_clips(everything, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"))

@@ -73,6 +73,8 @@ def pipeline(recipes: Sequence[Recipe], output: str, settings: PipelineSettings,
     for stage in stages:
         log.info("  %-10s %s", _state(output, stage), stage.name)
     if todo:
+        storage.check_writable(output)
+        storage.set_patience(storage.RUN_PATIENCE_S)
         with ray_session(settings.address):
             for stage in todo:
                 start = time.monotonic()

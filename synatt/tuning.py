@@ -77,6 +77,8 @@ def tune(
         log.info("the epoch counts are chosen already")
         return target_file
     root = storage.join(output, "_trials", f"tune-{task.key}")
+    storage.check_writable(output)
+    storage.set_patience(storage.RUN_PATIENCE_S)
     with ray_session(settings.address):
         clips = store_clips(rows, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"))
         folds = _folds(task, clips.open())

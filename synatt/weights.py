@@ -6,10 +6,12 @@ Nothing here falls back: a weight that is asked for and cannot be had is an erro
 import hashlib
 import importlib.util
 import logging
+import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -70,30 +72,43 @@ def _overlay(timm_name: str, weights: Weights) -> dict[str, Any] | None:
     if weights.source == "folder":
         assert weights.folder is not None
         # A torch pickle could run code; timm then loads it with weights_only.
-        return {"file": str(find_in_folder(weights.folder, timm_name)), "custom_load": False}
+        return {"file": _on_disk(find_in_folder(weights.folder, timm_name)), "custom_load": False}
     if weights.source == "package":
         return {"state_dict": package_state(timm_name), "custom_load": False}
     return None
 
 
-def find_in_folder(folder: str, timm_name: str) -> Path:
-    """The weight file of `timm_name` in a local folder.
+def find_in_folder(folder: str, timm_name: str) -> str:
+    """Path or URI of the weight file of `timm_name` in a folder.
 
     Accepted: ``<timm name>.<suffix>``, any file below a folder ``<timm name>`` or ``models--timm--<timm name>`` (a hub
     snapshot, a hub cache), with the weight tag or without, and the release file that timm itself would download
     (``efficientnet_b0_ra-3dd342df.pth``); suffix safetensors, pth, pt or bin.
     """
-    root = Path(folder).expanduser()
-    if not root.is_dir():
-        raise WeightsError(f"weights.folder {folder} is not a folder")
+    if not storage.is_dir(folder):
+        raise WeightsError(f"weights.folder {storage.shown(folder)} is not a folder")
     architecture, _, tag = timm_name.partition(".")
-    files = sorted(p for p in root.glob("**/*") if p.suffix in WEIGHT_SUFFIXES and p.is_file())
+    files = [PurePosixPath(name) for name, _ in storage.list_files(folder) if name.endswith(WEIGHT_SUFFIXES)]
     for name in (timm_name, _release_file(timm_name), f"{architecture}_{tag}", architecture):
         for file in files:
-            if name in _names(file, root):
-                return file
-    shown = ", ".join(f.name for f in files[:5]) or "no weight file"
-    raise WeightsError(f"{folder} holds no weights of {timm_name}: wanted {timm_name}.safetensors, found {shown}")
+            if name in _names(file):
+                return storage.join(folder, str(file))
+    found = ", ".join(f.name for f in files[:5]) or "no weight file"
+    raise WeightsError(
+        f"{storage.shown(folder)} holds no weights of {timm_name}: wanted {timm_name}.safetensors, found {found}"
+    )
+
+
+def _on_disk(path: str) -> str:
+    """`path`, or where a bucket's file has been copied to: timm reads from a disk."""
+    if not storage.is_uri(path):
+        return storage.absolute(path)
+    at = storage.info(path)
+    version = hashlib.sha256(f"{storage.shown(path)} {at.size} {at.mtime_ns}".encode()).hexdigest()[:20]
+    local = os.path.join(tempfile.gettempdir(), "synatt-weights", version, path.partition("?")[0].rpartition("/")[2])
+    if not os.path.exists(local):
+        storage.write_bytes(local, storage.read_bytes(path))
+    return local
 
 
 def _release_file(timm_name: str) -> str:
@@ -106,11 +121,10 @@ def _release_file(timm_name: str) -> str:
     return str(settings.url if settings and settings.url else "").rpartition("/")[2]
 
 
-def _names(file: Path, root: Path) -> set[str]:
-    """What a weight file goes by: its name, the stem without a hash, and the folders between it and `root`."""
+def _names(file: PurePosixPath) -> set[str]:
+    """What a weight file goes by: its name, the stem without a hash, and the folders it lies in."""
     stem = re.sub(r"-[0-9a-f]{8,}$", "", file.name.removesuffix(file.suffix))
-    folders = file.relative_to(root).parts[:-1]
-    return {file.name, stem, *(folder.removeprefix("models--timm--") for folder in folders)}
+    return {file.name, stem, *(folder.removeprefix("models--timm--") for folder in file.parts[:-1])}
 
 
 def package_state(timm_name: str) -> dict[str, torch.Tensor]:

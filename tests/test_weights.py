@@ -78,8 +78,8 @@ def test_weights_in_a_folder_are_found_under_the_usual_names(tmp_path: Path, tra
 def test_timms_own_release_files_are_found(tmp_path: Path) -> None:
     for name in ("efficientnet_b0_ra-3dd342df.pth", "resnet50d_ra2-464e36ba.pth", "convnext_base_22k_224.pth"):
         (tmp_path / name).write_bytes(b"x")
-    assert find_in_folder(str(tmp_path), "efficientnet_b0.ra_in1k").name == "efficientnet_b0_ra-3dd342df.pth"
-    assert find_in_folder(str(tmp_path), "resnet50d.ra2_in1k").name == "resnet50d_ra2-464e36ba.pth"
+    assert find_in_folder(str(tmp_path), "efficientnet_b0.ra_in1k") == f"{tmp_path}/efficientnet_b0_ra-3dd342df.pth"
+    assert find_in_folder(str(tmp_path), "resnet50d.ra2_in1k") == f"{tmp_path}/resnet50d_ra2-464e36ba.pth"
 
 
 def test_a_hub_snapshot_folder_is_found(tmp_path: Path, trained: State) -> None:

@@ -16,6 +16,7 @@ from synatt.allocator import keep_freed_memory
 from synatt.checkpoints import State, TornCheckpoint, decode
 from synatt.distributed.capacity import capacity
 from synatt.distributed.lines import set_up_worker
+from synatt.distributed.records import kept_in
 from synatt.distributed.training import first_failure
 from synatt.distributed.worker import quieten_ray, say, threads_per_worker
 from synatt.errors import SynattError, WorkError
@@ -30,18 +31,25 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 EXPERIMENT, RECORD = "experiment", "experiment_state-"
 
 
-def can_go_on(experiment: str) -> bool:
-    """Whether Ray Tune can restore the experiment in this folder: it was not killed before or while it wrote its state.
+def can_go_on(root: str) -> bool:
+    """Whether Ray Tune can restore the experiment below `root`: it was not killed before or while it wrote its state.
 
     `Tuner.can_restore` alone is true as soon as the experiment is planned; restoring it would then fail for ever.
     """
-    if not tune.Tuner.can_restore(experiment):
+    if not tune.Tuner.can_restore(**_where(root)):
         return False
+    experiment = storage.join(root, EXPERIMENT)
     written = [name for name, _ in storage.list_files(experiment, recursive=False) if name.startswith(RECORD)]
     try:
         return bool(written) and "trial_data" in storage.read_json(storage.join(experiment, max(written)))
     except SynattError:
         return False
+
+
+def _where(root: str) -> dict[str, Any]:
+    """The experiment below `root` as arguments of `Tuner`'s own functions."""
+    kept = kept_in(root)
+    return {"path": storage.join(kept.pop("storage_path"), EXPERIMENT), **kept}
 
 
 def with_one_device(trainable: Callable[..., None], **given: Any) -> Any:
@@ -62,9 +70,9 @@ def run_experiment(
         WorkError: a trial failed; the message is its first cause.
     """
     experiment = storage.join(root, EXPERIMENT)
-    if can_go_on(experiment):
+    if can_go_on(root):
         log.info("going on with the trials in %s", experiment)
-        tuner = tune.Tuner.restore(experiment, trainable, resume_unfinished=True, restart_errored=True)
+        tuner = tune.Tuner.restore(trainable=trainable, resume_unfinished=True, restart_errored=True, **_where(root))
     else:
         storage.delete_dir(experiment)
         tuner = tune.Tuner(
@@ -73,7 +81,7 @@ def run_experiment(
             tune_config=config,
             run_config=tune.RunConfig(
                 name=EXPERIMENT,
-                storage_path=root,
+                **kept_in(root),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=failures),
             ),
@@ -104,6 +112,7 @@ def begin_trial(recipe: Recipe, log_format: str, **known: Any) -> Any:
     quieten_ray()
     set_up_worker(log_format, **known)
     keep_freed_memory()
+    storage.set_patience(storage.RUN_PATIENCE_S)
     beside = max(1, int(ray.cluster_resources().get("CPU", 1)) // max(1, len(ray.nodes())))
     torch.set_num_threads(threads_per_worker(recipe, beside))
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

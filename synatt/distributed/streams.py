@@ -369,6 +369,7 @@ def run_tasks(work: Callable[[Any], Any], items: list[Any], what: str) -> list[A
 
     def one(row: dict[str, Any]) -> dict[str, Any]:
         set_up_worker(log_format)
+        storage.set_patience(storage.RUN_PATIENCE_S)
         return {"result": work(ray.get(held)[row["item"]])}
 
     # What Ray's dashboard calls the tasks.

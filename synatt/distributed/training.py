@@ -14,6 +14,7 @@ from ray.train import UserCallback
 from synatt import logs, storage
 from synatt.distributed.capacity import Capacity, capacity
 from synatt.distributed.clips import Clips
+from synatt.distributed.records import kept_in
 from synatt.distributed.session import cause_of
 from synatt.distributed.worker import FATAL, pack, work
 from synatt.errors import SynattError, UsageError, WorkError
@@ -162,7 +163,7 @@ def _train(job: Job, train: Examples, valid: Examples | None, clips: Clips, work
         ),
         run_config=RunConfig(
             name=job.run,
-            storage_path=work_folder,
+            **kept_in(work_folder, pickle_credentials=True),
             failure_config=FailureConfig(max_failures=settings.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig("WARNING"),  # type: ignore[call-arg]

@@ -59,6 +59,7 @@ def work(config: dict[str, Any]) -> None:
     quieten_ray()
     set_up_worker(config["log_format"], run=config["info"]["fingerprint"], backbone=config["plan"]["backbone"])
     keep_freed_memory()
+    storage.set_patience(storage.RUN_PATIENCE_S)
     note, context = storage.join(config["run"], FATAL), ray.train.get_context()
     if storage.is_file(note):
         return

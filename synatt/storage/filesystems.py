@@ -127,6 +127,24 @@ def join(base: str, *parts: str) -> str:
     return "/".join([start.rstrip("/"), *(p.strip("/") for p in parts)]) + (f"?{options}" if options else "")
 
 
+def parted(path: str) -> tuple[str, str]:
+    """(what `path` lies in, its last name), which `join` puts together again."""
+    start, options = _without_options(path) if is_uri(path) else (path, "")
+    above, _, name = start.rstrip("/").rpartition("/")
+    return (above or "/") + (f"?{options}" if options else ""), name
+
+
+def without_credentials(path: str) -> str:
+    """`path` without what opens its storage; the environment has to."""
+    if not is_uri(path):
+        return path
+    base, options = _without_options(path)
+    scheme, _, rest = base.partition("://")
+    authority, slash, key = rest.partition("/")
+    kept = [pair for pair in options.split("&") if pair and shown(f"x://y?{pair}") == f"x://y?{pair}"]
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{key}" + (f"?{'&'.join(kept)}" if kept else "")
+
+
 def absolute(path: str) -> str:
     """`path` so that it means the same in a worker, which runs in another folder."""
     return path if is_uri(path) else filesystem(path)[1]

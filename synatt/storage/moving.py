@@ -1,6 +1,7 @@
 """Folders to make, files and folders to move and delete."""
 
 import os
+import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +12,7 @@ from synatt.storage.failures import StorageError
 from synatt.storage.filesystems import ask, failed, filesystem, has_only_objects, is_local, join, s3_store
 from synatt.storage.listing import is_dir, is_file, listed
 from synatt.storage.redaction import shown
+from synatt.storage.writing import write_bytes
 
 # Objects are copied and deleted one a request; many requests at once are throttled.
 AT_ONCE = 16
@@ -24,6 +26,20 @@ def make_dirs(folder: str) -> None:
             served.create_dir(inner, recursive=True)
 
     ask("create", folder, make)
+
+
+def check_writable(folder: str) -> None:
+    """Write a small file into `folder` and delete it again, before hours are spent on what will go there.
+
+    Raises:
+        StorageError: that is not possible.
+    """
+    probe = join(folder, f".writable-{uuid.uuid4().hex[:8]}")
+    try:
+        write_bytes(probe, b"")
+        delete_file(probe)
+    except StorageError as err:
+        raise StorageError(str(err).replace(shown(probe), shown(folder))) from None
 
 
 def move(src: str, dst: str) -> None:

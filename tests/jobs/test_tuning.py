@@ -17,8 +17,9 @@ PLANNED, RECORD = "tuner.pkl", "experiment_state-2026-01-01_00-00-00.json"
 
 
 def write(folder: Path, **files: str) -> str:
+    (folder / experiments.EXPERIMENT).mkdir()
     for name, text in files.items():
-        (folder / name).write_text(text)
+        (folder / experiments.EXPERIMENT / name).write_text(text)
     return str(folder)
 
 
