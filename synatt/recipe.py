@@ -215,8 +215,11 @@ class Recipe(Section):
         return self.classes
 
     def to_yaml(self) -> str:
-        """The whole recipe, defaults included, as YAML that `load_recipe` reads back."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        """The whole recipe, defaults included, as YAML that `load_recipe` reads back; no URI in it has credentials."""
+        values = self.model_dump(mode="json")
+        if self.weights.folder:
+            values["weights"]["folder"] = storage.without_credentials(self.weights.folder)
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
 def packaged() -> list[str]:

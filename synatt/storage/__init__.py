@@ -4,7 +4,7 @@ Paths stay plain strings throughout. What is written is seen whole or not at all
 """
 
 from synatt.storage.failures import Kind, Reason, StorageError, why
-from synatt.storage.filesystems import absolute, filesystem, is_uri, join
+from synatt.storage.filesystems import absolute, filesystem, is_uri, join, without_credentials
 from synatt.storage.handler import as_filesystem
 from synatt.storage.listing import exists, info, is_dir, is_file, iter_files, list_dirs, list_files, versions
 from synatt.storage.moving import check_writable, delete_dir, delete_file, make_dirs, move, move_dir
@@ -50,6 +50,7 @@ __all__ = [
     "shown_in",
     "versions",
     "why",
+    "without_credentials",
     "write_bytes",
     "write_json",
     "write_table",
