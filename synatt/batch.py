@@ -9,10 +9,9 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from synatt import logs, predictions, publish, staged, storage, worklist
+from synatt import __version__, logs, predictions, publish, staged, storage, worklist
 from synatt.ensemble import EnsemblePlan, plan
 from synatt.errors import UsageError, WorkError
 from synatt.progress import Progress
@@ -209,7 +208,7 @@ class _Run:
         return Scoring(self.ensemble, self.asked["run"], *names, self.settings.windows, tables, logs.chosen())
 
     def merge(self, record: "_Record") -> Merge:
-        told = {"run": json.dumps({**self.asked, "backbones": self.ensemble.names}), "version": version("synatt")}
+        told = {"run": json.dumps({**self.asked, "backbones": self.ensemble.names}), "version": __version__}
         return Merge(
             self.folder,
             record.segment.name,
@@ -265,7 +264,7 @@ def _publish(run: _Run, records: "list[_Record]", output: str) -> Summary:
         "rows": run.work.rows,
         "rows_digest": run.work.digest,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "version": version("synatt"),
+        "version": __version__,
         "summary": summary.as_dict(),
     }
     storage.write_json(storage.join(output, COMMIT_FILE), commit)

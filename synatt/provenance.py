@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from synatt import storage
+from synatt import __version__, storage
 from synatt.manifest import Manifest
 from synatt.model import METRICS_FILE
 from synatt.recipe import Backbone, Recipe
@@ -36,11 +36,11 @@ def is_done(model_folder: str, key: str) -> bool:
 
 def provenance(recipe: Recipe) -> dict[str, Any]:
     """What a reader needs to repeat a run: seed, versions of code and packages, platform."""
-    packages = ("synatt", "torch", "torchaudio", "timm", "ray", "numpy")
+    packages = ("torch", "torchaudio", "timm", "ray", "numpy")
     return {
         "seed": recipe.seed,
         "code": code_digest(),
-        "versions": {name: version(name) for name in packages},
+        "versions": {"synatt": __version__, **{name: version(name) for name in packages}},
         "python": platform.python_version(),
         "platform": platform.platform(),
     }

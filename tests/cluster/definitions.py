@@ -8,13 +8,16 @@ from typing import Any
 
 import yaml
 
+import synatt
+
 TOP = Path(__file__).parents[2]
 CLUSTER = TOP / "cluster"
 LAUNCHER = ("aws", "gcp", "onprem")
 MANIFESTS = ("raycluster", "rayjob-predict")
 POOLS = ("decode", "train", "predict")
 
-PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+# Its version is that of the code.
+PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"] | {"version": synatt.__version__}
 # name -> version of every package in the image
 PINS = dict(re.findall(r"^([\w.-]+)==([\w.+]+)$", (CLUSTER / "constraints.txt").read_text(), re.MULTILINE))
 DOCKERFILE = (CLUSTER / "Dockerfile").read_text()
