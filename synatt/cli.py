@@ -4,6 +4,7 @@ Heavy packages stay out of this module, so that `--help` answers at once.
 """
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -174,6 +175,7 @@ def run(
     except ValueError as err:
         return _fail(parse, UsageError(str(err)), 2)
     args = parse.parse_args(argv)
+    _warn_of_upload(getattr(args, "output", None))
     try:
         if "gpus" in args:
             _expect(args.cpus, args.gpus)
@@ -191,6 +193,24 @@ def run(
     sys.stderr.flush()
     print(logs.shown_in(where), flush=True)
     return 0
+
+
+def _warn_of_upload(output: str | None) -> None:
+    """A submitted job runs in a copy of the folder it came from, which Ray deletes when it needs the room."""
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
+    if (
+        output is None
+        or os.path.isabs(output)
+        or "://" in output
+        or not (job.get("runtime_env") or {}).get("working_dir")
+    ):
+        return
+    where = os.path.abspath(output)
+    log.warning(
+        "--output %s: %s is in Ray's copy of the submitted folder and does not last: give an absolute path or a URI",
+        output,
+        where,
+    )
 
 
 def _profiled(work: Callable[[argparse.Namespace], str], args: argparse.Namespace) -> str:

@@ -1,6 +1,7 @@
 """What all jobs share: exit codes, one-line errors, the result's place as the last line."""
 
 import argparse
+import json
 import logging
 import subprocess
 import sys
@@ -191,3 +192,28 @@ def test_credentials_in_a_uri_are_never_printed(capsys: pytest.CaptureFixture[st
     assert cli.run(cli.parser("x", "purpose", "example"), fails, []) == 2
     said = "".join(capsys.readouterr())
     assert "s3cret" not in said and said.count("s3://bucket/out") == 3 and "key=value" in said
+
+
+@pytest.mark.parametrize(
+    ("output", "upload", "warned"),
+    [
+        ("out", {"working_dir": "gcs://_ray_pkg_0.zip"}, True),
+        ("/out", {"working_dir": "gcs://_ray_pkg_0.zip"}, False),
+        ("s3://bucket/out", {"working_dir": "gcs://_ray_pkg_0.zip"}, False),
+        ("out", {}, False),
+        ("out", None, False),
+    ],
+)
+def test_a_submitted_job_says_that_its_relative_output_does_not_last(
+    job: argparse.ArgumentParser,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    output: str,
+    upload: dict[str, str] | None,
+    warned: bool,
+) -> None:
+    monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
+    if upload is not None:
+        monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps({"runtime_env": upload}))
+    assert cli.run(job, lambda args: str(args.output), ["--input", "a", "--output", output]) == 0
+    assert (f"{Path.cwd() / 'out'} is in Ray's copy of the submitted folder" in capsys.readouterr().err) == warned
