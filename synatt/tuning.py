@@ -130,7 +130,8 @@ def _choose_epochs(
     log.info("%d trials: %d backbones x %d folds, up to %d epochs", count, len(plans), len(folds), most)
     curves, confusions = fold_trials(plans, task.recipe.tune, folds, clips, root)
     trained = len(curves)
-    log.info("%d of %d epochs were trained, the others had no hope", trained, count * most)
+    hopeless = "" if trained == count * most else ", the others had no hope"
+    log.info("%d of %d epochs were trained%s", trained, count * most, hopeless)
     _write_choice(task, curves, confusions, output)
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -27,6 +28,9 @@ os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # Epoch lines differ only in their numbers; Ray would hide all but the first as repeated.
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+# Before each line of a worker, Ray sets its name in colour, for a file as for a person.
+if not sys.stderr.isatty():
+    os.environ.setdefault("RAY_COLOR_PREFIX", "0")
 # Ray Train takes a report in when it looks after its workers, every 2 s by default: short epochs would wait for that.
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 # At Ray's own niceness of 15 a worker of a local Ray stands still whenever one of Ray's services wakes: on two cores
