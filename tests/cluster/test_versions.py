@@ -97,5 +97,5 @@ def test_definitions_name_no_package_index() -> None:
     hosts = re.compile(
         r"(pypi|pythonhosted|download\.pytorch|conda\.anaconda|registry\.npmjs|deb\.debian)", re.IGNORECASE
     )
-    for path in [*FILES, CLUSTER / "constraints.txt"]:
+    for path in [*FILES, CLUSTER / "constraints.txt", CLUSTER / "runtime-env.yaml"]:
         assert not hosts.search(path.read_text())
