@@ -132,6 +132,8 @@ def _train(job: Job, train: Examples, valid: Examples | None, clips: Clips, work
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
+    from synatt.distributed.processgroup import GroupConfig
+
     settings = job.plan.recipe.train
     workers, gpu = job.workers, job.gpu
     if _is_local():
@@ -155,6 +157,7 @@ def _train(job: Job, train: Examples, valid: Examples | None, clips: Clips, work
             "info": job.info,
             "log_format": logs.chosen(),
         },
+        torch_config=GroupConfig(),
         scaling_config=ScalingConfig(
             num_workers=(settings.min_workers, workers) if settings.min_workers else workers,  # type: ignore[arg-type]
             elastic_resize_monitor_interval_s=settings.resize_s,  # type: ignore[call-arg]
