@@ -138,7 +138,7 @@ def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, stal
     have = capacity()
     if have.grows:
         # Ray Data asks for nodes too, for decoding; without end, if not told.
-        context.execution_options.resource_limits = ExecutionResources(cpu=have.cpus, gpu=have.gpus)
+        context.execution_options.resource_limits = ExecutionResources.for_limits(cpu=have.cpus, gpu=have.gpus)
     core_bytes = memory_of_a_core() if have.grows and not have.gpus else 0.0
     pool = share_out(have, 2 * scoring.plan.weight_bytes + SCORE_BYTES, len(todo), core_bytes)
     shards = ray.data.from_items([{"shard": shard} for shard in todo], override_num_blocks=len(todo))
