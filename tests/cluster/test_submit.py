@@ -64,6 +64,7 @@ def finished(head: Head, checkout: Path, job: str, *argv: object) -> tuple[str, 
     return said, said.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_status_logs_and_the_exit_code_reach_whoever_submitted(head: Head, checkout: Path, tmp_path: Path) -> None:
     argv = ("--input", tmp_path, "--output", tmp_path / "never", "--recipe", "quickstart", "--set", "train.lr=1")
     head.submit("wrong", checkout, *driver("train", *argv))
