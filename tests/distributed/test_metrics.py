@@ -65,23 +65,21 @@ def test_an_epoch_says_pace_and_share_waiting(seen: list[Any]) -> None:
     assert ("synatt_training_macro_f1", 0.75, {**tags, "fold": "2"}) in seen
 
 
-def test_a_failure_to_count_fails_nothing_and_is_said_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failure_to_count_fails_nothing_and_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
     def broken(metric: metrics.Metric) -> Any:
         raise RuntimeError("the endpoint is gone")
 
     monkeypatch.setattr(metrics, "_made", broken)
-    monkeypatch.setattr(metrics.log, "propagate", True)
+    said: list[str] = []
+    # Other tests leave handlers on the logger, by which a record may be seen twice.
+    monkeypatch.setattr(metrics.log, "warning", lambda text, *args: said.append(text % args))
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     metrics._complain.cache_clear()
     for _ in range(3):
         metrics.queued("r", 1)
-    assert [r.getMessage() for r in caplog.records if r.name == "synatt"] == [
-        "metrics are not counted: RuntimeError: the endpoint is gone"
-    ]
+    assert said == ["metrics are not counted: RuntimeError: the endpoint is gone"]
 
 
 def test_without_ray_nothing_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
