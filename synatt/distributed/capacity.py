@@ -37,6 +37,11 @@ class Expected:
 _expected = Expected()
 
 
+def expected() -> Expected:
+    """What the user says to count on."""
+    return _expected
+
+
 def expect(cpus: int | None, gpus: int | None) -> None:
     """Count on so many CPUs and GPUs from now on; None: on what there is."""
     global _expected  # noqa: PLW0603 one job per process, and one cluster for all of its stages
@@ -75,7 +80,7 @@ def _nothing() -> None:
 
 
 def memory_of_a_core() -> float:
-    """Bytes of memory per CPU on the worker node that has the most CPUs; waits for the first one to come."""
+    """Bytes of memory per CPU on the node that has the most CPUs; waits for the first that has any."""
     import ray
 
     if not ray.cluster_resources().get("CPU"):

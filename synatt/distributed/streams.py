@@ -33,7 +33,7 @@ from synatt.allocator import keep_freed_memory
 from synatt.background import prefetched
 from synatt.careful import stage_carefully
 from synatt.distributed import metrics
-from synatt.distributed.capacity import Capacity, capacity, memory_of_a_core
+from synatt.distributed.capacity import Capacity, capacity, expected, memory_of_a_core
 from synatt.distributed.lines import set_up_worker
 from synatt.distributed.session import cause_line
 from synatt.ensemble import Ensemble, EnsemblePlan
@@ -136,9 +136,10 @@ def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, stal
     # A block is passed on once it is full; a larger target would hold the whole shard's log-mels back.
     context.target_max_block_size = BLOCK_BYTES
     have = capacity()
-    if have.grows:
-        # Ray Data asks for nodes too, for decoding; without end, if not told.
-        context.execution_options.resource_limits = ExecutionResources.for_limits(cpu=have.cpus, gpu=have.gpus)
+    # Ray Data asks for nodes too, for decoding; more than the user counts on, if not told. What was not said is not
+    # limited: nodes that come for their GPUs have CPUs of their own.
+    said = expected()
+    context.execution_options.resource_limits = ExecutionResources.for_limits(cpu=said.cpus, gpu=said.gpus)
     core_bytes = memory_of_a_core() if have.grows and not have.gpus else 0.0
     pool = share_out(have, 2 * scoring.plan.weight_bytes + SCORE_BYTES, len(todo), core_bytes)
     shards = ray.data.from_items([{"shard": shard} for shard in todo], override_num_blocks=len(todo))
@@ -154,7 +155,9 @@ def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, stal
             # Lost nodes must not use up a task's tries; a shard that kills its worker is staged carefully next time.
             max_retries=-1,
         )
-    scored = blocks.map_batches(
+    # `map_batches` itself wants a batch size for GPUs, by which it would join blocks: a block is one file of one shard,
+    # and how many clips go through a network at once is the ensemble's own affair.
+    scored = blocks.map_batches_internal(
         Score,  # type: ignore[arg-type]
         batch_size=None,
         batch_format="numpy",

@@ -162,7 +162,7 @@ def _train(job: Job, train: Examples, valid: Examples | None, clips: Clips, work
             num_workers=(settings.min_workers, workers) if settings.min_workers else workers,  # type: ignore[arg-type]
             elastic_resize_monitor_interval_s=settings.resize_s,  # type: ignore[call-arg]
             use_gpu=gpu,
-            resources_per_worker={"CPU": 1, **({"GPU": 1} if gpu else {})},
+            resources_per_worker={"CPU": 1, "GPU": 1} if gpu else {"CPU": 1},
         ),
         run_config=RunConfig(
             name=job.run,
