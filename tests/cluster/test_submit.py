@@ -15,18 +15,15 @@ from tests.cluster.submission import Head, started_head
 from tests.conftest import make_tiny_recipe
 from tests.predictrun import answers, make_manifest, staged_files, write_model
 from tests.speechtree import make_spcup, say_all
+from tests.tinyrecipe import HEAD
 
-RECIPE = """
-name: tiny
-clip: {seconds: 1.0, pad: random}
-logmel: {mel_bins: 32, frames: 64, n_fft: 512}
-augment: {freq_mask_bins: 4, time_mask_frames: 8}
-weights: {source: random}
-train: {lr_max: 1.0e-4, lr_min: 1.0e-5, warmup_epochs: 1, workers: 1}
-tune: {run: false, folds: 2, max_epochs: 1}
+RECIPE = (
+    HEAD
+    + """tune: {run: false, folds: 2, max_epochs: 1}
 backbones:
   - {name: TinyConv, timm: test_convnext, batch: [8, 8], epochs: [1, 1]}
 """
+)
 ROWS = 12_000
 JOINED = "cluster with 1 nodes, 2 CPUs"
 

@@ -18,18 +18,15 @@ import pytest
 from tests.faults.test_one_cpu import one_cpu
 from tests.predictrun import kill_all
 from tests.speechtree import make_spcup, say_all
+from tests.tinyrecipe import HEAD
 
 ROOT = Path(__file__).resolve().parents[2]
-SLOW_RECIPE = """
-name: tiny
-clip: {seconds: 1.0, pad: random}
-logmel: {mel_bins: 32, frames: 64, n_fft: 512}
-augment: {freq_mask_bins: 4, time_mask_frames: 8}
-weights: {source: random}
-train: {lr_max: 1.0e-4, lr_min: 1.0e-5, warmup_epochs: 1, workers: 1}
-backbones:
+SLOW_RECIPE = (
+    HEAD
+    + """backbones:
   - {name: TinyConv, timm: test_convnext, batch: [8, 32], epochs: [14, 1]}
 """
+)
 # Enough evaluation tracks for several chunks, so that `predict` can be caught between two.
 EVALUATION = 600
 

@@ -13,7 +13,7 @@ import pytest
 from synatt import storage
 from tests.conftest import make_tiny_recipe
 from tests.predictrun import answers, ended, make_manifest, start_predict, wait_until, write_model
-from tests.s3server import AMBIENT, SECRET, S3Server, s3_server
+from tests.s3server import SECRET, S3Server, point_at, s3_server
 
 
 @pytest.fixture
@@ -25,10 +25,7 @@ def models(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     with s3_server(tmp_path / "served") as running:
-        for name in AMBIENT:
-            monkeypatch.delenv(name, raising=False)
-        for name, value in running.environment.items():
-            monkeypatch.setenv(name, value)
+        point_at(running, monkeypatch)
         yield running
 
 

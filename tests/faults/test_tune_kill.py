@@ -13,20 +13,17 @@ import pytest
 
 from tests.predictrun import ended, kill_all, start_job, wait_until
 from tests.speechtree import make_spcup, say_all
+from tests.tinyrecipe import HEAD
 
 pytestmark = pytest.mark.slow
 
-RECIPE = """
-name: tiny
-clip: {seconds: 1.0, pad: random}
-logmel: {mel_bins: 32, frames: 64, n_fft: 512}
-augment: {freq_mask_bins: 4, time_mask_frames: 8}
-weights: {source: random}
-train: {lr_max: 1.0e-4, lr_min: 1.0e-5, warmup_epochs: 1, workers: 1}
-tune: {folds: 2, max_epochs: 30, grace_epochs: 30}
+RECIPE = (
+    HEAD
+    + """tune: {folds: 2, max_epochs: 30, grace_epochs: 30}
 backbones:
   - {name: Tiny, timm: test_convnext, batch: [8, 8], epochs: [2, 2]}
 """
+)
 
 
 def test_a_killed_tune_ends_with_the_choice_and_curves_of_an_undisturbed_one(tmp_path: Path) -> None:

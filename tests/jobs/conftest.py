@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.speechtree import make_spcup, say_all
+from tests.tinyrecipe import HEAD
 
 
 @pytest.fixture(scope="session")
@@ -33,18 +34,14 @@ def ray_local() -> Iterator[None]:
     ray.shutdown()
 
 
-RECIPE = """
-name: tiny
-clip: {seconds: 1.0, pad: random}
-logmel: {mel_bins: 32, frames: 64, n_fft: 512}
-augment: {freq_mask_bins: 4, time_mask_frames: 8}
-weights: {source: random}
-train: {lr_max: 1.0e-4, lr_min: 1.0e-5, warmup_epochs: 1, workers: 1}
-tune: {folds: 2, max_epochs: 2}
+RECIPE = (
+    HEAD
+    + """tune: {folds: 2, max_epochs: 2}
 backbones:
   - {name: TinyConv, timm: test_convnext, batch: [8, 8], epochs: [2, 2]}
   - {name: TinyEff, timm: test_efficientnet, batch: [8, 8], epochs: [2, 3]}
 """
+)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from synatt.distributed import experiments
 from synatt.weights import save_state
 from tests.jobs.conftest import Job
 from tests.predictrun import ended, kill_all, start_job, wait_until
-from tests.s3server import AMBIENT, SECRET, S3Server, s3_server
+from tests.s3server import SECRET, S3Server, point_at, s3_server
 from tests.speechtree import make_spcup, say_all
 
 RECIPE = """
@@ -38,10 +38,7 @@ TIMES = ("seconds", "wait_s", "compute_s", "sync_s", "path", "run")
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     with s3_server(tmp_path / "served") as running:
-        for name in AMBIENT:
-            monkeypatch.delenv(name, raising=False)
-        for name, value in running.environment.items():
-            monkeypatch.setenv(name, value)
+        point_at(running, monkeypatch)
         yield running
     storage.set_patience(2.0)
 

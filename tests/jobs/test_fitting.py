@@ -10,21 +10,18 @@ import yaml
 
 from synatt import load_recipe
 from tests.scrape import scrape_until, total
+from tests.tinyrecipe import HEAD
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
-RECIPE = """
-name: tiny
-clip: {seconds: 1.0, pad: random}
-logmel: {mel_bins: 32, frames: 64, n_fft: 512}
-augment: {freq_mask_bins: 4, time_mask_frames: 8}
-weights: {source: random}
-train: {lr_max: 1.0e-4, lr_min: 1.0e-5, warmup_epochs: 1, workers: 1}
-tune: {folds: 2, max_epochs: 2, grace_epochs: 1}
+RECIPE = (
+    HEAD
+    + """tune: {folds: 2, max_epochs: 2, grace_epochs: 1}
 backbones:
   - {name: Wrong, timm: no_such_model, batch: [8, 8], epochs: [2, 2]}
   - {name: Good, timm: test_convnext, batch: [8, 8], epochs: [2, 2]}
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from synatt.held import opened, reading
 from synatt.sources import read_rows
 from tests.badfiles import encoded
 from tests.inputrows import refused, rows_of, write_tar
-from tests.s3server import AMBIENT, SECRET, S3Server, s3_server
+from tests.s3server import SECRET, S3Server, point_at, s3_server
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +40,7 @@ KINDS = ("clips", "l.txt", "m.csv", "t.tar", "c.parquet")
 
 @pytest.fixture
 def server(running: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    for name in AMBIENT:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in running.environment.items():
-        monkeypatch.setenv(name, value)
+    point_at(running, monkeypatch)
     return running
 
 

@@ -15,7 +15,7 @@ import pytest
 from synatt import storage
 from synatt.storage import StorageError
 from synatt.storage.filesystems import parted, without_credentials
-from tests.s3server import AMBIENT, KEY, SECRET, S3Server, s3_server
+from tests.s3server import KEY, SECRET, S3Server, point_at, s3_server
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +26,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture
 def server(running: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    for name in AMBIENT:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in running.environment.items():
-        monkeypatch.setenv(name, value)
+    point_at(running, monkeypatch)
     yield running
     storage.set_patience(2.0)
 
