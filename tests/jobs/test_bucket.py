@@ -87,26 +87,35 @@ def files(folder: Path) -> set[str]:
     return {told.sub(r"\1\2", str(p.relative_to(folder))) for p in folder.rglob("*") if p.is_file()}
 
 
+# The recipe of the quickstart is its own: only the epochs are fewer.
+FEWER = ["tune.folds=2", "tune.max_epochs=2", "tune.grace_epochs=1", "backbones.EfficientNetLite0.epochs=[2,2]"]
+
+
 @pytest.mark.slow
-def test_a_pipeline_in_a_bucket_is_the_local_one(server: S3Server, places: tuple[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "settings"), [("tiny", []), ("quickstart", FEWER)])
+def test_a_pipeline_in_a_bucket_is_the_local_one(
+    server: S3Server, places: tuple[str, str], tmp_path: Path, name: str, settings: list[str]
+) -> None:
     """Audio, labels, recipe, weights, manifest, decoded clips, checkpoints, models, predictions and report."""
     said = {}
     for place in places:
         argv = ["--input", f"{place}/data", "--layout", "spcup", "--labels", f"{place}/truth.csv"]
-        argv += ["--recipe", f"{place}/tiny.yaml", "--output", f"{place}/out"]
+        argv += ["--recipe", f"{place}/tiny.yaml" if name == "tiny" else name, "--output", f"{place}/out"]
+        argv += [word for setting in settings for word in ("--set", setting)]
         code, said[place] = run("pipeline", argv, tmp_path / "log")
         assert code == 0, said[place][-3000:]
         assert SECRET not in said[place]
     local, remote = Path(places[0]) / "out", server.folder / "bucket" / "lab" / "out"
     assert files(remote) == files(local)
     assert_same_tables(remote, local)
-    for stage in ("supervised", "semi-supervised"):
-        weights = f"tiny/{stage}/Tiny/model.safetensors"
-        assert (remote / weights).read_bytes() == (local / weights).read_bytes()
+    weights = sorted(p.relative_to(local) for p in (local / name).rglob("model.safetensors"))
+    assert {p.parts[1] for p in weights} == {"supervised", "semi-supervised"}
+    for path in weights:
+        assert (remote / path).read_bytes() == (local / path).read_bytes()
     for path in remote.rglob("*"):
         assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
     code, again = run("pipeline", argv, tmp_path / "log")
-    assert code == 0 and "to run" not in again and "done       tiny: predict" in again
+    assert code == 0 and "to run" not in again and f"done       {name}: predict" in again
 
 
 @pytest.fixture
