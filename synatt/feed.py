@@ -7,7 +7,7 @@ number of workers nor a restart changes what is trained on. Every row is seen ex
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,8 +15,12 @@ import torch
 from synatt.background import prefetched
 from synatt.clip import fit, standardise
 from synatt.clipstore import ClipStore
-from synatt.perturb import perturb
+from synatt.perturb import Materials, perturb, read_materials
+from synatt.perturb.signal import at_power, power
 from synatt.recipe import Recipe
+
+# Clips are perturbed this much longer than they are needed.
+MARGIN = 1.15
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,14 @@ def train_batches(
 ) -> Iterator[Batch]:
     """The micro-batches of one worker in one epoch, prepared one ahead in a thread."""
 
+    materials = training_materials(recipe, examples.tracks, store)
+
     def make() -> Iterator[Batch]:
         order = epoch_order(len(examples), recipe.seed, epoch)
         for step, micro, last, mine, whole in step_rows(order, batch, global_batch, place):
             rows = mine if len(mine) else order[:1]
             weight = np.full(len(rows), 1.0 / whole if len(mine) else 0.0, dtype=np.float32)
-            waves = [_training_clip(store, examples.tracks[row], recipe, epoch, int(row)) for row in rows]
+            waves = [training_clip(store, examples.tracks[row], recipe, epoch, int(row), materials) for row in rows]
             yield Batch(
                 torch.from_numpy(np.stack(waves)),
                 torch.from_numpy(examples.target[rows]),
@@ -109,12 +115,42 @@ def train_batches(
     return prefetched(make())
 
 
-def _training_clip(store: ClipStore, track: str, recipe: Recipe, epoch: int, row: int) -> np.ndarray:
+def training_materials(recipe: Recipe, tracks: tuple[str, ...], store: ClipStore) -> Materials:
+    """What clips are perturbed with: the folders of the recipe, and for babble the training clips themselves.
+
+    Raises:
+        UsageError: a folder holds no audio.
+    """
+    settings = recipe.augment
+    if not settings.perturb_p or ("noise" not in settings.perturb_kinds and "room" not in settings.perturb_kinds):
+        return Materials()
+    folders = [[folder] if folder else [] for folder in (settings.noise_folder, settings.room_folder)]
+    found = read_materials(noises=folders[0], rooms=folders[1])
+    return replace(found, speech=tracks if settings.babble else (), hear=store.wave)
+
+
+def training_clip(
+    store: ClipStore, track: str, recipe: Recipe, epoch: int, row: int, materials: Materials
+) -> np.ndarray:
+    """float32 ``[clip samples]``: a recording's clip in an epoch, standardised, and perturbed where that is drawn."""
     rng = np.random.default_rng([recipe.seed, epoch, row, 1])
     wave, settings = store.wave(track), recipe.augment
     if settings.perturb_p and rng.random() < settings.perturb_p:
-        wave, _, _ = perturb(wave, str(rng.choice(settings.perturb_levels)), rng)
-    return fit(standardise(wave), recipe.clip_samples, recipe.clip.pad, rng)
+        # What will be cut away need not be perturbed; some is left, for faster speech is shorter.
+        piece = _piece(wave, round(MARGIN * recipe.clip_samples), rng)
+        level = str(rng.choice(settings.perturb_levels))
+        changed, _, _ = perturb(piece, level, rng, settings.perturb_kinds, materials)
+        mean, deviation = wave.mean(dtype=np.float64), wave.std(dtype=np.float64)
+        whole = ((at_power(changed, power(piece)) - mean) / max(deviation, 1e-8)).astype(np.float32)
+    else:
+        whole = standardise(wave)
+    return fit(whole, recipe.clip_samples, recipe.clip.pad, rng)
+
+
+def _piece(wave: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
+    spare = len(wave) - samples
+    start = int(rng.integers(0, spare + 1)) if spare > 0 else 0
+    return wave[start : start + samples]
 
 
 class Stopwatch:

@@ -7,7 +7,7 @@ import re
 import reprlib
 from functools import cached_property
 from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -24,6 +24,9 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Quality = Annotated[int, Field(ge=1, le=100)]
+# What synatt.perturb knows, told here since it imports this module.
+Level = Literal["weak", "medium", "strong"]
+Kind = Literal["edit", "room", "noise", "gain", "band", "codec", "loss"]
 
 
 class RecipeError(UsageError):
@@ -59,8 +62,12 @@ class Augment(Section):
     """Training-time augmentation; `*_p` are probabilities, applied inside a group with probability `group_p`."""
 
     group_p: Probability = Field(0.8, description="probability of the waveform group, and of the spectrogram group")
-    perturb_p: Probability = Field(0.0, description="noise, room or codec of synatt.perturb; not part of Syn-Att")
-    perturb_levels: tuple[Literal["weak", "strong"], ...] = Field(("weak", "strong"), min_length=1)
+    perturb_p: Probability = Field(0.0, description="a clip goes through synatt.perturb; not part of Syn-Att")
+    perturb_levels: tuple[Level, ...] = Field(("weak", "medium", "strong"), min_length=1)
+    perturb_kinds: tuple[Kind, ...] = Field(get_args(Kind), min_length=1)
+    noise_folder: str | None = Field(None, description="recordings of noise to perturb with, besides made ones")
+    room_folder: str | None = Field(None, description="impulse responses to perturb with, besides simulated ones")
+    babble: bool = Field(True, description="other training clips are mixed into noise where perturb_p draws it")
     noise_p: Probability = 0.5
     noise_std: tuple[NotNegative, NotNegative] = (0.0025, 0.025)
     shift_p: Probability = 0.0

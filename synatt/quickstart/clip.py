@@ -8,7 +8,7 @@ import numpy as np
 
 from synatt import storage
 from synatt.errors import SynattError, WorkError
-from synatt.perturb import Perturbation, apply, choose
+from synatt.perturb import SPCUP_KINDS, Perturbation, apply, choose
 from synatt.quickstart.finish import finish, to_16k
 from synatt.quickstart.plan import Clip
 from synatt.quickstart.roster import by_name
@@ -46,7 +46,7 @@ def make(clip: Clip, said: np.ndarray) -> np.ndarray:
 
 def perturbation(clip: Clip) -> Perturbation:
     """What is done to `clip` last; known without rendering it."""
-    return choose(clip.utterance.level, _rng(clip, "choose"))
+    return choose(clip.utterance.level, _rng(clip, "choose"), SPCUP_KINDS)
 
 
 def _rng(clip: Clip, step: str) -> np.random.Generator:
