@@ -21,7 +21,7 @@ from synatt.audioerrors import (
     AudioTruncatedError,
     AudioUnreachableError,
 )
-from synatt.recipe import RATE_HZ
+from synatt.constants import RATE_HZ
 from synatt.recording import check_finite, open_recording
 
 __all__ = [

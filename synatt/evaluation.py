@@ -30,8 +30,8 @@ import pyarrow.csv as pacsv
 
 from synatt import metrics as m
 from synatt import storage
+from synatt.constants import UNKNOWN
 from synatt.errors import UsageError
-from synatt.recipe import UNKNOWN
 from synatt.scored import Rows, join, read_predictions
 from synatt.scoring import Scorer, class_table, generator_scores, group_scores, score_row
 from synatt.truth import Labels, read_labels

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from synatt.constants import UNKNOWN
 from synatt.manifest import Manifest, build
-from synatt.recipe import UNKNOWN
 
 log = logging.getLogger("synatt")
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from synatt.clip import fit, standardise
-from synatt.recipe import RATE_HZ, LogMel, Recipe
+from synatt.constants import RATE_HZ
+from synatt.recipe import LogMel, Recipe
 
 # Magnitude below which the logarithm is taken as the floor; far under any clip's own 80 dB range.
 TINY = 1e-10

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synatt import storage
-from synatt.recipe import UNKNOWN
+from synatt.constants import UNKNOWN
 
 DESCRIPTIONS = {
     "track": "unique key of the recording, from the manifest",

@@ -13,10 +13,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from synatt import storage
+from synatt.constants import RATE_HZ
 from synatt.errors import UsageError
 
-RATE_HZ = 16_000
-UNKNOWN = "unknown"
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
 

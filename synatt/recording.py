@@ -28,7 +28,7 @@ from synatt.audioerrors import (
     AudioUnreachableError,
 )
 from synatt.byterange import ByteRange
-from synatt.recipe import RATE_HZ
+from synatt.constants import RATE_HZ
 
 # Bounds on what a header may claim before we believe it (a damaged header can claim anything).
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from synatt import metrics as m
-from synatt.recipe import UNKNOWN
+from synatt.constants import UNKNOWN
 from synatt.scored import Rows
 
 # Intervals of the detection scores are taken on this many score steps; estimates are taken on every score.

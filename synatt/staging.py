@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from synatt.audio import Audio, AudioError, AudioSilentError, decode, from_array, load_audio
+from synatt.constants import RATE_HZ
 from synatt.ensemble import EnsemblePlan, logmel_crops
 from synatt.held import Source, opened, reading
 from synatt.predictions import Outcome
-from synatt.recipe import RATE_HZ, Recipe
+from synatt.recipe import Recipe
 from synatt.windows import Window, open_windows
 
 # Log-mels of a block; small enough that a worker holds little, large enough that a block's overhead is nothing.

@@ -8,9 +8,9 @@ from typing import BinaryIO
 import numpy as np
 
 from synatt.audioerrors import AudioLimitError
+from synatt.constants import RATE_HZ
 from synatt.errors import UsageError
 from synatt.held import reading
-from synatt.recipe import RATE_HZ
 from synatt.recording import Recording, open_recording
 
 DAY_S = 24 * 3600.0

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from synatt import folds, storage
+from synatt.constants import UNKNOWN
 from synatt.datasets import LAYOUTS, SHARED_SOURCES, protocol
 from synatt.datasets import folder as plain
 from synatt.datasets.common import PROBLEM_COLUMNS, ROW_COLUMNS, Found, drop_duplicates, join_frames, problem
@@ -20,7 +21,6 @@ from synatt.datasets.spcup import read as read_spcup
 from synatt.errors import UsageError
 from synatt.manifest import COLUMNS, PROBLEMS, Manifest, build
 from synatt.manifest import write as write_manifest
-from synatt.recipe import UNKNOWN
 
 log = logging.getLogger("synatt")
 

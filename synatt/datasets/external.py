@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from synatt.constants import UNKNOWN
 from synatt.datasets import tables
 from synatt.datasets.common import (
     PROBLEM_COLUMNS,
@@ -16,7 +17,6 @@ from synatt.datasets.common import (
 )
 from synatt.datasets.listing import Folder, below_wavs, without_suffix
 from synatt.datasets.options import Options
-from synatt.recipe import UNKNOWN
 
 METADATA = "metadata.csv"
 

@@ -7,10 +7,10 @@ deep; audio beside the class folders has no label. Without sub-folders the track
 
 import pandas as pd
 
+from synatt.constants import UNKNOWN
 from synatt.datasets.common import PROBLEM_COLUMNS, Found, join_frames, make_rows, problem
 from synatt.datasets.listing import Folder, LayoutError
 from synatt.datasets.options import Options
-from synatt.recipe import UNKNOWN
 
 
 def read(folder: Folder, options: Options, source: str | None = None) -> Found:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from synatt.constants import UNKNOWN
 from synatt.datasets import tables
 from synatt.datasets.common import LJ_SPEAKER, Found, draw_share
 from synatt.datasets.external import has, metadata_path, unknown_rows
 from synatt.datasets.listing import Folder
 from synatt.datasets.options import Options
-from synatt.recipe import UNKNOWN
 
 SOURCE = "ljspeech"
 COLUMNS = ("file_name",)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from synatt.constants import UNKNOWN
 from synatt.datasets import tables
 from synatt.datasets.common import (
     PROBLEM_COLUMNS,
@@ -33,7 +34,6 @@ from synatt.datasets.common import (
 )
 from synatt.datasets.listing import Folder, LayoutError, below_wavs, match, without_suffix
 from synatt.datasets.options import Options, ProtocolOptions
-from synatt.recipe import UNKNOWN
 
 FIELDS = ("speaker", "file", "attack", "key", "split", "-")
 BONAFIDE = ("bonafide", "bona-fide", "genuine", "human")

@@ -12,6 +12,7 @@ import re
 
 import pandas as pd
 
+from synatt.constants import UNKNOWN
 from synatt.datasets import tables
 from synatt.datasets.common import (
     LJ_SPEAKER,
@@ -26,7 +27,6 @@ from synatt.datasets.common import (
 )
 from synatt.datasets.listing import Folder
 from synatt.datasets.options import Options
-from synatt.recipe import UNKNOWN
 
 SOURCE = "spcup"
 CLASSES = ("algorithm_0", "algorithm_1", "algorithm_2", "algorithm_3", "algorithm_4", UNKNOWN)

@@ -4,9 +4,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from synatt.constants import RATE_HZ
 from synatt.perturb.materials import NOTHING, Materials
 from synatt.perturb.signal import Parameters, at_power, between, limit, power
-from synatt.recipe import RATE_HZ
 
 HIGH_HZ = {"weak": (5500.0, 7500.0), "medium": (3800.0, 5500.0), "strong": (2200.0, 3800.0)}
 LOW_HZ = {"weak": (30.0, 100.0), "medium": (80.0, 200.0), "strong": (150.0, 400.0)}

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synatt.constants import RATE_HZ
 from synatt.errors import UsageError
 from synatt.perturb.materials import NOTHING, Materials
 from synatt.perturb.signal import Parameters, at_length, limit
-from synatt.recipe import RATE_HZ
 
 
 @dataclass(frozen=True)

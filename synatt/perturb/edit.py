@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from synatt.constants import RATE_HZ
 from synatt.perturb.materials import NOTHING, Materials
 from synatt.perturb.signal import Parameters, at_length, between, limit
-from synatt.recipe import RATE_HZ
 
 SPEED = {"weak": (0.97, 1.03), "medium": (0.93, 1.07), "strong": (0.88, 1.12)}
 SEMITONES = {"weak": (0.2, 0.6), "medium": (0.6, 1.5), "strong": (1.5, 3.0)}

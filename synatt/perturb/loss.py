@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from synatt.constants import RATE_HZ
 from synatt.perturb.materials import NOTHING, Materials
 from synatt.perturb.signal import Parameters, between
-from synatt.recipe import RATE_HZ
 
 LOST = {"weak": (0.01, 0.03), "medium": (0.03, 0.08), "strong": (0.08, 0.2)}
 PACKET = RATE_HZ // 50  # 20 ms, as in telephony

@@ -53,8 +53,20 @@ def make(noise: str, samples: int, rng: np.random.Generator, materials: Material
             raise UsageError("babble needs other speech")
         count = int(rng.integers(VOICES[0], VOICES[1] + 1))
         chosen = [materials.speech[i] for i in rng.integers(len(materials.speech), size=count)]
-        hear = materials.hear or recording
-        return np.sum([at_power(stretch(hear(one), samples, rng), 1.0) for one in chosen], axis=0)
+        return _babble(chosen, samples, rng, materials)
     if "#" in noise:
         return stretch(recording(pick(materials.noises, noise)), samples, rng)
     raise UsageError(f"no noise {noise!r}; there are white, pink, babble and recorded ones")
+
+
+def _babble(chosen: list[str], samples: int, rng: np.random.Generator, materials: Materials) -> np.ndarray:
+    voices = []
+    for one in chosen:
+        try:
+            voices.append(materials.hear(one) if materials.hear else recording(one))
+        except UsageError:
+            # Babble is made of whatever there is, often of the very inputs, and some of them may be broken.
+            continue
+    if not voices:
+        raise UsageError(f"none of {len(chosen)} recordings drawn for babble can be read, {chosen[0]} among them")
+    return np.sum([at_power(stretch(voice, samples, rng), 1.0) for voice in voices], axis=0)

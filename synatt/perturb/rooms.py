@@ -8,9 +8,9 @@ image-source simulation of room impulse responses').
 
 import numpy as np
 
+from synatt.constants import RATE_HZ
 from synatt.perturb.materials import NOTHING, Materials, pick, recording, short
 from synatt.perturb.signal import Parameters, at_power, between, convolved, limit, power
-from synatt.recipe import RATE_HZ
 
 RT60_S = {"weak": (0.15, 0.35), "medium": (0.3, 0.7), "strong": (0.5, 1.2)}
 DISTANCE_M = {"weak": (0.3, 1.0), "medium": (0.6, 2.0), "strong": (1.0, 4.0)}

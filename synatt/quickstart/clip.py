@@ -7,12 +7,12 @@ from io import BytesIO
 import numpy as np
 
 from synatt import storage
+from synatt.constants import RATE_HZ
 from synatt.errors import SynattError, WorkError
 from synatt.perturb import SPCUP_KINDS, Perturbation, apply, choose
 from synatt.quickstart.finish import finish, to_16k
 from synatt.quickstart.plan import Clip
 from synatt.quickstart.roster import by_name
-from synatt.recipe import RATE_HZ
 
 
 def render_clips(speech: str, clips: list[Clip]) -> int:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from synatt.constants import RATE_HZ
 from synatt.quickstart.synthesizers import Speech
-from synatt.recipe import RATE_HZ
 
 LOWPASS_HZ = 7_000.0
 TAPS = 255

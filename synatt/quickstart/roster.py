@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib import import_module, util
 from typing import Any, Literal
 
+from synatt.constants import UNKNOWN
 from synatt.errors import UsageError
-from synatt.recipe import UNKNOWN
 
 Role = Literal["known", "train_unknown", "eval_unknown"]
 

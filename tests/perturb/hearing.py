@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.signal import correlate
 
-from synatt.recipe import RATE_HZ
+from synatt.constants import RATE_HZ
 
 
 def lag(before: np.ndarray, after: np.ndarray, within: int = 60) -> int:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soxr
 
+from synatt.constants import RATE_HZ
 from synatt.errors import UsageError
 from synatt.perturb import codecs
-from synatt.recipe import RATE_HZ
 from tests.perturb.hearing import lag, share_above
 
 ALL = sorted({pair for pairs in codecs.LEVELS.values() for pair in pairs})

@@ -8,10 +8,10 @@ import soundfile as sf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from synatt.constants import RATE_HZ
 from synatt.perturb import read_materials, rooms
 from synatt.perturb.materials import short
 from synatt.perturb.signal import power
-from synatt.recipe import RATE_HZ
 from tests.perturb.hearing import lag
 
 SIZE = {"length_m": 6.0, "width_m": 5.0, "height_m": 3.0}

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from synatt.constants import RATE_HZ
 from synatt.quickstart.copies import psola, sinewave
 from synatt.quickstart.copies.world import f0_contour
 from synatt.quickstart.roster import ALGORITHMS, Algorithm
-from synatt.recipe import RATE_HZ
 
 COPIES = [a for a in ALGORITHMS if a.is_copy]
 HERE = [pytest.param(a, id=a.name, marks=pytest.mark.skipif(not a.installed(), reason="not installed")) for a in COPIES]

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from synatt.constants import RATE_HZ
 from synatt.quickstart.finish import EDGE_S, FLOOR_DB, LEVEL_DB, finish, to_16k, trim
 from synatt.quickstart.synthesizers import Speech
-from synatt.recipe import RATE_HZ
 
 
 def power_db(wave: np.ndarray) -> float:

@@ -10,12 +10,12 @@ import pytest
 import soundfile as sf
 
 from synatt import manifest, storage
+from synatt.constants import RATE_HZ
 from synatt.errors import WorkError
 from synatt.quickstart import RenderedCorpus, Sizes, render_corpus
 from synatt.quickstart.clip import render_clips
 from synatt.quickstart.plan import Clip, jobs, plan
 from synatt.quickstart.roster import CLASSES, KNOWN, available
-from synatt.recipe import RATE_HZ
 
 TINY = Sizes(2, 2, 2, 2)
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from synatt.constants import RATE_HZ
 from synatt.quickstart.copies import fit
-from synatt.recipe import RATE_HZ
 
 if TYPE_CHECKING:
     import torch

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from synatt.constants import RATE_HZ
 from synatt.quickstart.copies import fit
-from synatt.recipe import RATE_HZ
 
 FRAME_MS = 5.0
 ENVELOPE_ORDER = 24

@@ -1,0 +1,205 @@
+"""What each change to a recipe brings against noise, rooms, codecs and unknown generators that training never saw.
+
+    python -m tests.benchmarks.ablation --input ROWS --arms tests/benchmarks/ablation.yaml --output DIR \\
+        --leave-out espeak_klatt,griffin_lim_copy --leave-out world_copy [--outliers ROWS] [--seeds 1 2 3] [--only ARM]
+
+Only training rows are used. Every arm is trained once for each seed and each `--leave-out`: without those generators
+of unknown speech, and without every fourth clip of the known classes. It is judged on what was left out, clean and at
+three levels of perturbation, each clip perturbed the same way for all arms. Finished runs are kept and not repeated.
+Answers stand in DIR/runs, the table in DIR/ablation.csv.
+"""
+
+import argparse
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from synatt import manifest
+from synatt.allocator import keep_freed_memory
+from synatt.clip import crops
+from synatt.clipstore import ClipStore, plan_shards, store_shard
+from synatt.feed import Examples
+from synatt.fitting import with_classes
+from synatt.folds import stratified
+from synatt.logmel import logmel_batch
+from synatt.metrics import detection_scores, score_counts
+from synatt.openset import SCORES, scores
+from synatt.perturb import LEVELS, perturb
+from synatt.recipe import Recipe, load_recipe
+from synatt.training import Run, make_plan
+
+FOLDS, CROPS = 4, 3
+
+
+def rows_of(paths: list[str]) -> pd.DataFrame:
+    """Labelled training rows with numeric label."""
+    table = manifest.concat([manifest.read(path) for path in paths]).table.to_pandas()
+    return table[table.label.notna() & (table.split != "eval")].astype({"label": int}).reset_index(drop=True)
+
+
+def make_store(folder: Path, rows: pd.DataFrame) -> ClipStore:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [store_shard(str(folder), shard, 60.0) for shard in plan_shards(list(rows.track), list(rows.path))]
+    return ClipStore(str(folder), names)
+
+
+def split(rows: pd.DataFrame, left_out: list[str], unknown: int, fold: int) -> np.ndarray:
+    """Boolean ``[rows]``: what is judged. Copies that were made as outliers are never judged."""
+    known = (rows.label != unknown).to_numpy()
+    folds = np.full(len(rows), -1)
+    folds[known] = stratified(rows.label[known].to_numpy(), rows.track[known].to_numpy(), FOLDS, seed=7)
+    return np.where(known, folds == fold, rows.generator.isin(left_out) & ~rows.outlier)
+
+
+def judged_waves(rows: pd.DataFrame, store: ClipStore, level: str) -> tuple[list[np.ndarray], list[str]]:
+    """The recordings at a level of perturbation, fixed by their names, and the kinds."""
+    waves, kinds = [], []
+    for track in rows.track:
+        rng = np.random.default_rng([zlib.crc32(track.encode()), LEVELS.index(level)])
+        wave, kind, _ = perturb(store.wave(track), level, rng)
+        waves.append(wave)
+        kinds.append(kind)
+    return waves, kinds
+
+
+@torch.inference_mode()
+def answers(run: Run, waves: list[np.ndarray], recipe: Recipe, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(logits ``[N, K, C]``, embeddings ``[N, E]``) of some recordings."""
+    net, logits, vectors = run.judged.eval(), [], []
+    for start in range(0, len(waves), 16):
+        clips = [crops(w, recipe.clip_samples, recipe.clip.pad, count) for w in waves[start : start + 16]]
+        x = logmel_batch(torch.from_numpy(np.concatenate(clips)), recipe.logmel)
+        v = net.embedding(x)
+        logits.append(net.classify(v).numpy().reshape(len(clips), count, -1))
+        vectors.append(v.numpy().reshape(len(clips), count, -1).mean(axis=1))
+    return np.concatenate(logits), np.concatenate(vectors)
+
+
+def trained(recipe: Recipe, rows: pd.DataFrame, held: np.ndarray, store: ClipStore, classes: int) -> Run:
+    target = np.eye(classes, dtype=np.float32)[rows.label[~held]]
+    backbone = recipe.backbones[0]
+    plan = make_plan(recipe, backbone, 0, backbone.epochs[0], 1)
+    run = Run(plan, Examples(tuple(rows.track[~held]), target), None, store, torch.device("cpu"))
+    for row in run.epochs():
+        print(
+            f"    epoch {row['epoch']:.0f} loss {row['loss']:.3f} {row['clips'] / row['seconds']:.0f} clips/s",
+            flush=True,
+        )
+    return run
+
+
+def one_run(file: Path, recipe: Recipe, rows: pd.DataFrame, held: np.ndarray, store: ClipStore) -> None:
+    classes = len(recipe.require_classes())
+    start, cpu = time.perf_counter(), time.process_time()
+    run = trained(recipe, rows, held, store, classes)
+    seconds, cpu_s = time.perf_counter() - start, time.process_time() - cpu
+    judged = rows[held]
+    out = []
+    for level in LEVELS:
+        waves, kinds = judged_waves(judged, store, level)
+        logits, vectors = answers(run, waves, recipe, CROPS)
+        out.append((logits, vectors, np.array(kinds), np.full(len(judged), level)))
+    bank = rows[~held]
+    own_logits, own = answers(run, [store.wave(t) for t in bank.track], recipe, 1)
+    logits, vectors, kinds, levels = (np.concatenate(part) for part in zip(*out, strict=True))
+    np.savez(
+        file,
+        logits=logits,
+        vectors=vectors,
+        kinds=kinds,
+        levels=levels,
+        truth=np.tile(judged.label.to_numpy(), len(LEVELS)),
+        generator=np.tile(judged.generator.fillna("").to_numpy(str), len(LEVELS)),
+        bank=own,
+        bank_logits=own_logits[:, 0],
+        bank_label=bank.label.to_numpy(),
+        seconds=seconds,
+        cpu_s=cpu_s,
+    )
+
+
+def judged(file: Path, unknown: int) -> list[dict[str, object]]:
+    """Scores of one run: macro F1 by level, and how well each score tells each generator from the known classes."""
+    from sklearn.metrics import f1_score
+
+    with np.load(file) as found:
+        d = dict(found)
+    out: list[dict[str, object]] = []
+    told = scores(d["logits"], d["vectors"], d["bank"], d["bank_logits"], d["bank_label"], unknown)
+    answer = torch.softmax(torch.from_numpy(d["logits"]), -1).mean(1).numpy().argmax(1)
+    for level in LEVELS:
+        at = d["levels"] == level
+        known, right = at & (d["truth"] != unknown), answer == d["truth"]
+        f1 = f1_score(d["truth"][at], answer[at], average="macro", zero_division=0)
+        row = {"level": level, "macro_f1": f1, "known": right[known].mean(), "unknown": right[at & ~known].mean()}
+        for name in SCORES:
+            for generator in sorted(set(d["generator"][at & ~known])):
+                one = at & (known | ((d["generator"] == generator) & (d["truth"] == unknown)))
+                s = detection_scores(score_counts(told[name][one], d["truth"][one] == unknown))
+                row |= {
+                    f"{name} {generator} auroc": float(s["auroc"]),
+                    f"{name} {generator} fpr95": float(s["fpr_at_95_tpr"]),
+                }
+        out.append(row)
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--input", required=True, action="append")
+    parser.add_argument("--outliers", action="append", default=[])
+    parser.add_argument("--recipe", default="quickstart")
+    parser.add_argument("--arms", default=str(Path(__file__).with_suffix(".yaml")))
+    parser.add_argument("--only", nargs="+", help="arms to run; all by default")
+    parser.add_argument("--leave-out", required=True, action="append", help="generators, separated by commas")
+    parser.add_argument("--output", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--threads", type=int, default=0)
+    args = parser.parse_args()
+    keep_freed_memory()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    output = Path(args.output)
+    (output / "runs").mkdir(parents=True, exist_ok=True)
+    rows = rows_of(args.input).assign(outlier=False)
+    made = rows_of(args.outliers).assign(outlier=True) if args.outliers else rows[:0]
+    every = pd.concat([rows, made], ignore_index=True)
+    store = make_store(output / "clips", every)
+    arms = yaml.safe_load(Path(args.arms).read_text())
+    table = []
+    base = manifest.read(args.input[0])
+    for name in args.only or list(arms):
+        arm = dict(arms[name] or {})
+        outliers = arm.pop("outliers", False)
+        for seed in args.seeds:
+            recipe = with_classes(
+                load_recipe(args.recipe, [f"{k}={v}" for k, v in {**arm, "seed": seed, "train.workers": 1}.items()]),
+                base,
+            )
+            unknown = recipe.require_classes().index("unknown")
+            for fold, names in enumerate(args.leave_out):
+                file = output / "runs" / f"{name}-{seed}-{fold}.npz"
+                if not file.is_file():
+                    print(f"{name}, seed {seed}, without {names}", flush=True)
+                    used = every if outliers else rows
+                    # A copy by the algorithm that is left out would give it away.
+                    used = used[~(used.outlier & used.generator.isin(names.split(",")))].reset_index(drop=True)
+                    one_run(file, recipe, used, split(used, names.split(","), unknown, fold), store)
+                table += [{"arm": name, "seed": seed, "left_out": names, **row} for row in judged(file, unknown)]
+                pd.DataFrame(table).to_csv(output / "ablation.csv", index=False)
+    frame = pd.DataFrame(table)
+    print(
+        frame.groupby(["arm", "level"], sort=False)[["macro_f1", "known", "unknown"]]
+        .agg(["mean", "std"])
+        .round(3)
+        .to_string()
+    )
+
+
+if __name__ == "__main__":
+    main()
