@@ -156,6 +156,12 @@ class Tune(Section):
     max_epochs: Positive = 25
     grace_epochs: Positive = Field(6, description="no trial is stopped before this many epochs")
     patience: Positive = Field(4, description="epochs without a better mean over the folds before they all stop")
+    judge_levels: tuple[Literal["clean", "weak", "medium", "strong"], ...] = Field(
+        ("clean",), min_length=1, description="validation rows are judged at each of these levels of perturbation"
+    )
+    unseen_generators: bool = Field(
+        False, description="folds never share a generator of unknown speech: those that are judged are new"
+    )
     one_standard_error: bool = Field(False, description="take the smallest count within one s.e. of the best mean")
 
 

@@ -1,4 +1,4 @@
-"""Training steps and validation of one network, in plain torch. Who runs them, and where, is not known here."""
+"""Training steps of one network, in plain torch. Who runs them, and where, is not known here."""
 
 import contextlib
 import math
@@ -14,10 +14,8 @@ from torch import nn
 from synatt.augment.batch import augment_batch
 from synatt.augment.spectrogram import augment_spectrogram
 from synatt.augment.waveform import augment_waveform
-from synatt.clip import crops
-from synatt.clipstore import ClipStore
 from synatt.errors import WorkError
-from synatt.feed import Batch, Examples, Place, Stopwatch
+from synatt.feed import Batch, Place, Stopwatch
 from synatt.logmel import logmel_batch
 from synatt.loss import soft_cross_entropy
 from synatt.recipe import Recipe
@@ -186,18 +184,3 @@ def _optimise(optimizer: torch.optim.Optimizer, scaler: "torch.amp.GradScaler | 
     else:
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-
-
-@torch.inference_mode()
-def validate(net: nn.Module, examples: Examples, store: ClipStore, recipe: Recipe, precision: Precision) -> np.ndarray:
-    """float32 logits ``[rows, C]`` of `examples`, on the crop that prediction would take."""
-    net.eval()
-    out = []
-    for start in range(0, len(examples), recipe.predict.batch):
-        tracks = examples.tracks[start : start + recipe.predict.batch]
-        clips = [crops(store.wave(t), recipe.clip_samples, recipe.clip.pad, 1)[0] for t in tracks]
-        wave_BS = torch.from_numpy(np.stack(clips)).to(precision.device)
-        with precision.autocast():
-            logits_BC = net(logmel_batch(wave_BS, recipe.logmel))
-        out.append(logits_BC.float().cpu())
-    return torch.cat(out).numpy() if out else np.zeros((0, len(recipe.require_classes())), np.float32)

@@ -21,8 +21,9 @@ from synatt.feed import Examples, train_batches
 from synatt.optimising import Average, arranged, freeze, make_optimizer
 from synatt.recipe import Backbone, Recipe, Weights
 from synatt.schedule import learning_rate
-from synatt.step import Precision, choose_precision, train_epoch, validate
+from synatt.step import Precision, choose_precision, train_epoch
 from synatt.team import SyncClock, Team
+from synatt.validation import validate
 
 ALONE = Team()
 
@@ -95,6 +96,8 @@ class Run:
         self.scaler = torch.amp.GradScaler(device.type) if self.precision.dtype == torch.float16 else None
         self.average = Average(self.bare, settings.ema_decay) if settings.ema_decay else None
         self.progress = Progress()
+        # Logits [L, rows, C] of the last validation.
+        self.held_out: np.ndarray | None = None
         if state is not None:
             self._restore(state)
         self._wrapped: tuple[bool, nn.Module] | None = None
@@ -157,10 +160,12 @@ class Run:
         rank, world = self.team.place.rank, self.team.place.world
         mine = Examples(rows.tracks[rank::world], rows.target[rank::world])
         parts = self.team.gathered(validate(self.judged, mine, self.store, self.plan.recipe, self.precision))
-        logits_BC = np.empty((len(rows), parts[0].shape[1]), np.float32)
+        held_LRC = np.empty((len(parts[0]), len(rows), parts[0].shape[-1]), np.float32)
         for k, part in enumerate(parts):
-            logits_BC[k::world] = part
-        truth, answer = rows.target.argmax(axis=1), logits_BC.argmax(axis=1)
+            held_LRC[:, k::world] = part
+        self.held_out = held_LRC
+        logits_BC = held_LRC.reshape(-1, held_LRC.shape[-1])
+        truth, answer = np.tile(rows.target.argmax(axis=1), len(held_LRC)), logits_BC.argmax(axis=1)
         score = float(f1_score(truth, answer, average="macro", zero_division=0))
         if score > max((row["macro_f1"] for row in self.progress.curve), default=-1.0):
             labels = range(logits_BC.shape[1])

@@ -12,13 +12,11 @@ from synatt.augment.batch import augment_batch
 from synatt.augment.spectrogram import augment_spectrogram
 from synatt.augment.waveform import augment_waveform
 from synatt.clipstore import ClipStore
-from synatt.ensemble import Ensemble, plan
 from synatt.feed import Examples, Place, epoch_order, step_rows, train_batches
 from synatt.logmel import logmel_batch
 from synatt.recipe import Recipe
-from synatt.staging import stage
-from synatt.step import Precision, TrainingError, augmented, choose_precision, micro_step, train_epoch, validate
-from tests.conftest import MakeModel, make_tiny_recipe
+from synatt.step import Precision, TrainingError, augmented, choose_precision, micro_step, train_epoch
+from tests.conftest import make_tiny_recipe
 
 CPU = torch.device("cpu")
 EXACT = Precision(CPU, None)
@@ -170,22 +168,6 @@ def test_the_cause_of_a_loss_that_is_not_finite_is_named_at_once(
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-4)
     with pytest.raises(TrainingError, match=f"epoch 1, step 1 .*{said}"):
         train_epoch(net, optimizer, iter(batches), tiny_recipe, 0, Place(), EXACT)
-
-
-def test_validation_takes_the_crop_that_prediction_takes(
-    examples: Examples, clip_store: ClipStore, clip_paths: list[str], make_model: MakeModel
-) -> None:
-    recipe = make_tiny_recipe(clip={"seconds": 0.5, "pad": "zeros"})
-    ensemble = Ensemble(plan([make_model(recipe=recipe)]), CPU)
-    predicted = ensemble.score(stage(examples.tracks, clip_paths, ensemble.plan).logmels).probs_NBC[0]
-    logits = validate(ensemble.models[0].net, examples, clip_store, recipe, EXACT)
-    assert logits.shape == (12, 6)
-    np.testing.assert_allclose(torch.softmax(torch.from_numpy(logits), dim=1).numpy(), predicted, atol=1e-6)
-
-
-def test_validation_of_no_rows_has_the_shape_of_none(clip_store: ClipStore, tiny_recipe: Recipe) -> None:
-    nobody = Examples((), np.zeros((0, 6), np.float32))
-    assert validate(nn.Identity(), nobody, clip_store, tiny_recipe, EXACT).shape == (0, 6)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def split(rows: pd.DataFrame, left_out: list[str], unknown: int, fold: int) -> n
     return np.where(known, folds == fold, rows.generator.isin(left_out) & ~rows.outlier)
 
 
-def judged_waves(rows: pd.DataFrame, store: ClipStore, level: str) -> tuple[list[np.ndarray], list[str]]:
+def perturbed(rows: pd.DataFrame, store: ClipStore, level: str) -> tuple[list[np.ndarray], list[str]]:
     """The recordings at a level of perturbation, fixed by their names, and the kinds."""
     waves, kinds = [], []
     for track in rows.track:
@@ -101,11 +101,11 @@ def one_run(file: Path, recipe: Recipe, rows: pd.DataFrame, held: np.ndarray, st
     judged = rows[held]
     out = []
     for level in LEVELS:
-        waves, kinds = judged_waves(judged, store, level)
+        waves, kinds = perturbed(judged, store, level)
         logits, vectors = answers(run, waves, recipe, CROPS)
         out.append((logits, vectors, np.array(kinds), np.full(len(judged), level)))
     bank = rows[~held]
-    own_logits, own = answers(run, [store.wave(t) for t in bank.track], recipe, 1)
+    own = [answers(run, perturbed(bank, store, level)[0], recipe, 1) for level in LEVELS]
     logits, vectors, kinds, levels = (np.concatenate(part) for part in zip(*out, strict=True))
     np.savez(
         file,
@@ -115,9 +115,9 @@ def one_run(file: Path, recipe: Recipe, rows: pd.DataFrame, held: np.ndarray, st
         levels=levels,
         truth=np.tile(judged.label.to_numpy(), len(LEVELS)),
         generator=np.tile(judged.generator.fillna("").to_numpy(str), len(LEVELS)),
-        bank=own,
-        bank_logits=own_logits[:, 0],
-        bank_label=bank.label.to_numpy(),
+        bank=np.concatenate([vectors for _, vectors in own]),
+        bank_logits=np.concatenate([logits[:, 0] for logits, _ in own]),
+        bank_label=np.tile(bank.label.to_numpy(), len(LEVELS)),
         seconds=seconds,
         cpu_s=cpu_s,
     )
