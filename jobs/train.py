@@ -39,8 +39,8 @@ def work(args: argparse.Namespace) -> str:
     from synatt.fitting import FitSettings, read_choice, read_task, train
 
     task = read_task(args.input, args.recipe, args.set, args.soft)
-    epochs, temperatures = read_choice(args.epochs)
-    settings = FitSettings(tuple(args.backbone), epochs, temperatures, args.clips, args.address, args.at_once)
+    epochs, confidences = read_choice(args.epochs)
+    settings = FitSettings(tuple(args.backbone), epochs, confidences, args.clips, args.address, args.at_once)
     return train(task.rows, task.recipe, args.output, task.stage, task.soft, settings)
 
 

@@ -14,9 +14,11 @@ import torch
 from synatt import storage
 from synatt.audio import Audio
 from synatt.clip import crops
+from synatt.constants import UNKNOWN
 from synatt.errors import UsageError
 from synatt.logmel import logmel_batch
 from synatt.model import WEIGHTS_FILE, TrainedModel, find_models, folder_digest, load_model, read_recipe
+from synatt.openset import Confidence, probabilities
 from synatt.recipe import Recipe
 
 
@@ -57,6 +59,11 @@ class EnsemblePlan:
     run: str
     weight_bytes: int
     head_units: tuple[int, ...]
+
+    @property
+    def unknown(self) -> int | None:
+        """Index of the class of unknown algorithms; None where there is none."""
+        return self.classes.index(UNKNOWN) if UNKNOWN in self.classes else None
 
     @property
     def window_s(self) -> float:
@@ -139,7 +146,7 @@ class Ensemble:
             step = batch or model.recipe.predict.batch
             vectors = [model.net.embedding(part.to(self.device)).float() for part in flat.split(step)]
             logits = [model.net.classify(v).cpu() for v in vectors]
-            p = torch.softmax(torch.cat(logits) / model.recipe.predict.temperature, dim=1)
+            p = probabilities(torch.cat(logits), Confidence.of(model.recipe.predict), self.plan.unknown)
             probs.append(p.reshape(count, n_crops, -1).mean(dim=1).numpy())
             embeddings.append(torch.cat(vectors).reshape(count, n_crops, -1).mean(dim=1).cpu().numpy())
         return Scores(np.stack(probs), embeddings)

@@ -17,6 +17,7 @@ from synatt.folds import check, with_folds
 from synatt.inputs import read_inputs
 from synatt.manifest import Manifest
 from synatt.model import METRICS_FILE
+from synatt.openset import Confidence
 from synatt.provenance import fingerprint, is_done, provenance
 from synatt.recipe import Recipe, load_recipe
 
@@ -32,7 +33,7 @@ class FitSettings:
     Attributes:
         backbones: names to train; empty: all of the recipe.
         epochs: chosen epoch counts by backbone; the recipe's own where a name is absent.
-        temperatures: softmax temperatures by backbone.
+        confidences: how logits become probabilities, by backbone.
         clips: folder of decoded training audio, shared between runs; None: below the output.
         address: of a Ray cluster.
         at_once: backbones that are trained side by side; None: as many as there is room for.
@@ -40,7 +41,7 @@ class FitSettings:
 
     backbones: tuple[str, ...] = ()
     epochs: dict[str, int] = field(default_factory=dict)
-    temperatures: dict[str, float] = field(default_factory=dict)
+    confidences: dict[str, Confidence] = field(default_factory=dict)
     clips: str | None = None
     address: str | None = None
     at_once: int | None = None
@@ -136,7 +137,7 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
     todo = []
     for b in backbones:
         epochs = settings.epochs.get(b.name, b.epochs[stage])
-        mine = with_temperature(recipe, settings.temperatures.get(b.name, 1.0))
+        mine = settings.confidences[b.name].into(recipe) if b.name in settings.confidences else recipe
         key = fingerprint(chosen, mine, b, stage, epochs)
         if is_done(storage.join(output, b.name), key):
             log.info("%s is trained already", b.name)
@@ -237,22 +238,15 @@ def _covers(rows: Manifest, soft: Manifest) -> bool:
     )
 
 
-def with_temperature(recipe: Recipe, temperature: float) -> Recipe:
-    """`recipe` whose predictions are calibrated by `temperature`."""
-    if temperature == 1.0:
-        return recipe
-    return recipe.model_copy(update={"predict": recipe.predict.model_copy(update={"temperature": temperature})})
-
-
-def read_choice(path: str | None) -> tuple[dict[str, int], dict[str, float]]:
-    """Epoch counts and temperatures by backbone from `tune`'s `epochs.json` (a file, or the folder that holds it)."""
+def read_choice(path: str | None) -> tuple[dict[str, int], dict[str, Confidence]]:
+    """Epoch counts and confidences by backbone from `tune`'s `epochs.json` (a file, or the folder that holds it)."""
     if path is None:
         return {}, {}
     file = storage.join(path, "epochs.json") if storage.is_dir(path) else path
     chosen: dict[str, dict[str, Any]] = storage.read_json(file)["backbones"]
     return (
         {name: int(c["epochs"]) for name, c in chosen.items()},
-        {name: float(c["temperature"]) for name, c in chosen.items()},
+        {name: Confidence(**c["confidence"]) for name, c in chosen.items()},
     )
 
 

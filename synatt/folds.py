@@ -110,14 +110,25 @@ def by_speaker(
     return out
 
 
-def fold_of(m: Manifest, folds: int = FOLDS, seed: int = SEED) -> np.ndarray:
+def fold_of(m: Manifest, folds: int = FOLDS, seed: int = SEED, unseen_generators: bool = False) -> np.ndarray:
     """int8 ``[rows]``: the fold of each labelled training row by `by_speaker`, -1 for all other rows.
 
     Training rows have a label and the split 'train' or none.
+
+    Args:
+        unseen_generators: rows of the unknown class are grouped by generator (where it is not known, by source), so
+            that each fold is judged on unknown speech of generators that it was not trained on.
     """
     frame = _frame(m)
     training = _training(frame)
     out = np.full(len(frame), -1, dtype=np.int8)
+    if unseen_generators:
+        apart = training & _is_unknown(frame, m)
+        rows = frame[apart]
+        if len(rows):
+            made_by = rows["generator"].fillna(rows["source"]).fillna("")
+            out[apart] = grouped(made_by.to_numpy(), rows["track"].to_numpy(), folds, seed)
+        training = training & ~apart
     if training.any():
         rows = frame[training]
         out[training] = by_speaker(
@@ -126,15 +137,18 @@ def fold_of(m: Manifest, folds: int = FOLDS, seed: int = SEED) -> np.ndarray:
     return out
 
 
-def with_folds(m: Manifest, folds: int = FOLDS, seed: int = SEED) -> Manifest:
+def with_folds(m: Manifest, folds: int = FOLDS, seed: int = SEED, unseen_generators: bool = False) -> Manifest:
     """`m` with a fold for every labelled training row; folds that it brings are kept.
 
-    Its own folds are drawn anew, all of them, when they are not `folds` many.
+    Its own folds are drawn anew, all of them, when they are not `folds` many; and those of unknown speech with
+    `unseen_generators`, see `fold_of`.
     """
     frame = _frame(m)
     training = _training(frame)
     own = frame["fold"].notna().to_numpy() & training
-    drawn = fold_of(m, folds, seed)
+    drawn = fold_of(m, folds, seed, unseen_generators)
+    if unseen_generators:
+        own = own & ~_is_unknown(frame, m)
     if own.any():
         count = int(frame["fold"][own].max()) + 1
         if count == folds:
@@ -190,13 +204,19 @@ def _shared(frame: pd.DataFrame, column: str) -> dict[str, list[int]]:
 
 
 def _frame(m: Manifest) -> pd.DataFrame:
-    names = ["track", "label", "speaker", "generator", "split", "fold"]
+    names = ["track", "label", "speaker", "generator", "source", "split", "fold"]
     return m.table.select(names).to_pandas(types_mapper={pa.int8(): pd.Int8Dtype()}.get)
 
 
 def _training(frame: pd.DataFrame) -> np.ndarray:
     split = frame["split"]
     return (frame["label"].notna() & (split.isna() | (split == "train"))).to_numpy(dtype=bool)
+
+
+def _is_unknown(frame: pd.DataFrame, m: Manifest) -> np.ndarray:
+    classes = m.classes or ()
+    unknown = classes.index(UNKNOWN) if UNKNOWN in classes else -1
+    return (frame["label"] == unknown).fillna(False).to_numpy(dtype=bool)
 
 
 def _codes(values: np.ndarray) -> np.ndarray:

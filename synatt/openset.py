@@ -1,58 +1,100 @@
-"""How unlike all known algorithms a clip is: scores from logits and embeddings, higher = less like a known one.
+"""Known or unknown, then which: the decision from a score whose place was set on generators that were left out.
 
-`max_softmax` over the known classes (Hendrycks and Gimpel 2017); `unknown`, the probability of the class of unknown
-speech itself; `energy` over the known logits (Liu et al. 2020); `margin`, the logit of the unknown class against the
-best known one; `knn`, the cosine distance to the nearest known training clips (Sun et al. 2022); `mahalanobis`, the
-distance to the nearest class mean under one shared covariance (Lee et al. 2018).
+The largest probability over all classes finds only unknown speech that resembles what training called unknown. What
+says more of a new generator is how little any *known* class fits: one minus the largest known probability (Hendrycks
+and Gimpel 2017). Its log-odds, stretched and moved so that they are probabilities (Platt 1999), become the probability
+of 'unknown'; the known classes share the rest as they did.
 """
 
+from dataclasses import asdict, dataclass
+from typing import Any
+
 import numpy as np
-from scipy.special import log_softmax, logsumexp
+import torch
 
-SCORES = ("max_softmax", "unknown", "energy", "margin", "knn", "mahalanobis")
-NEIGHBOURS = 5
+from synatt.calibration import fit_temperature
+from synatt.recipe import Predict, Recipe
+
+# Rows that all rows together count as, against the regulariser of the regression.
+EVIDENCE = 1000.0
 
 
-def scores(
-    logits_NKC: np.ndarray,
-    vectors_NE: np.ndarray,
-    bank_TE: np.ndarray,
-    bank_logits_TC: np.ndarray,
-    bank_label_T: np.ndarray,
-    unknown: int,
-) -> dict[str, np.ndarray]:
-    """Every score of N clips, float64 ``[N]``; logits have K crops, whose scores are averaged.
+@dataclass(frozen=True)
+class Confidence:
+    """How logits become probabilities.
+
+    Attributes:
+        temperature: of the softmax; with a slope, of the one over the known classes.
+        slope, bias: P(unknown) = sigmoid(slope x log-odds + bias); None: the softmax over all classes is the answer.
+    """
+
+    temperature: float = 1.0
+    slope: float | None = None
+    bias: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, settings: Predict) -> "Confidence":
+        """What a recipe says of it."""
+        return cls(settings.temperature, settings.unknown_slope, settings.unknown_bias)
+
+    def into(self, recipe: Recipe) -> Recipe:
+        """`recipe` whose predictions are made with it."""
+        values = {"temperature": self.temperature, "unknown_slope": self.slope, "unknown_bias": self.bias}
+        return recipe.model_copy(update={"predict": recipe.predict.model_copy(update=values)})
+
+
+def log_odds(logits: torch.Tensor, unknown: int) -> torch.Tensor:
+    """``[..., C]`` logits -> ``[...]``: log (1 - p) / p of the largest known probability p under the softmax."""
+    known = torch.cat([logits[..., :unknown], logits[..., unknown + 1 :]], dim=-1)
+    best, at = known.max(dim=-1)
+    rest = torch.cat([logits[..., unknown : unknown + 1], known.scatter(-1, at[..., None], -torch.inf)], dim=-1)
+    return torch.logsumexp(rest, dim=-1) - best
+
+
+def probabilities(logits: torch.Tensor, how: Confidence, unknown: int | None) -> torch.Tensor:
+    """Class probabilities ``[..., C]`` from logits; `unknown` is the index of that class, None where there is none."""
+    if how.slope is None or how.bias is None or unknown is None:
+        return torch.softmax(logits / how.temperature, dim=-1)
+    p_unknown = torch.sigmoid(how.slope * log_odds(logits, unknown) + how.bias)[..., None]
+    masked = logits.clone()
+    masked[..., unknown] = -torch.inf
+    p = torch.softmax(masked / how.temperature, dim=-1) * (1 - p_unknown)
+    p[..., unknown] = p_unknown[..., 0]
+    return p
+
+
+def fit_confidence(
+    logits_NC: np.ndarray, truth_N: np.ndarray, generator_N: np.ndarray, unknown: int | None, open_set: bool
+) -> Confidence:
+    """The confidence that fits held-out rows best.
 
     Args:
-        bank_TE: embeddings of training clips, with their logits and labels.
-        unknown: index of the class of unknown speech.
+        truth_N: int classes.
+        generator_N: generators of the rows, any text; unknown ones count evenly, whatever their numbers of clips.
+        open_set: fit slope and bias too, which only means something where the generators of unknown rows were not
+            trained on. Known and unknown rows, and the classes among the known ones, count evenly.
+
+    Returns:
+        without slope and bias where there is no unknown class, or rows of only one side.
     """
-    known = [c for c in range(logits_NKC.shape[-1]) if c != unknown]
-    log_p = log_softmax(logits_NKC.astype(np.float64), axis=-1)
-    best = log_p[..., known].max(axis=-1)
-    inside = bank_label_T != unknown
-    return {
-        "max_softmax": 1 - np.exp(best).mean(axis=1),
-        "unknown": np.exp(log_p[..., unknown]).mean(axis=1),
-        "energy": -logsumexp(logits_NKC[..., known].astype(np.float64), axis=-1).mean(axis=1),
-        "margin": (log_p[..., unknown] - best).mean(axis=1),
-        "knn": knn_distance(vectors_NE, bank_TE[inside]),
-        "mahalanobis": mahalanobis(vectors_NE, bank_TE[inside], bank_label_T[inside]),
-    }
+    is_unknown = truth_N == unknown if unknown is not None else np.zeros(len(truth_N), bool)
+    if not open_set or unknown is None or not is_unknown.any() or is_unknown.all():
+        return Confidence(fit_temperature(logits_NC, truth_N))
+    from sklearn.linear_model import LogisticRegression
 
-
-def knn_distance(vectors_NE: np.ndarray, bank_TE: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
-    """float64 ``[N]``: the mean cosine distance to the k nearest of the bank."""
-    unit = [v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-12) for v in (vectors_NE, bank_TE)]
-    distance_NT = 1 - unit[0] @ unit[1].T
-    return np.sort(distance_NT, axis=1)[:, :k].mean(axis=1).astype(np.float64)
-
-
-def mahalanobis(vectors_NE: np.ndarray, bank_TE: np.ndarray, label_T: np.ndarray) -> np.ndarray:
-    """float64 ``[N]``: squared distance to the nearest class mean, under the covariance within classes (shrunk)."""
-    from sklearn.covariance import LedoitWolf
-
-    means = {c: bank_TE[label_T == c].mean(axis=0) for c in np.unique(label_T)}
-    centred = np.concatenate([bank_TE[label_T == c] - mean for c, mean in means.items()])
-    model = LedoitWolf(assume_centered=True).fit(centred)
-    return np.min([model.mahalanobis(vectors_NE - mean) for mean in means.values()], axis=0)
+    score = log_odds(torch.from_numpy(logits_NC.astype(np.float64)), unknown).numpy()[:, None]
+    group = np.where(is_unknown, generator_N.astype(str), truth_N.astype(str))
+    weight = np.zeros(len(truth_N))
+    for side in (is_unknown, ~is_unknown):
+        names, which, count = np.unique(group[side], return_inverse=True, return_counts=True)
+        weight[side] = EVIDENCE / (2 * len(names) * count[which])
+    model = LogisticRegression(C=1.0).fit(score, is_unknown, sample_weight=weight)
+    known = [c for c in range(logits_NC.shape[1]) if c != unknown]
+    inside = np.searchsorted(known, truth_N[~is_unknown])
+    temperature = fit_temperature(logits_NC[~is_unknown][:, known], inside)
+    # A slope below zero would call the surest clips unknown: the score says nothing then.
+    slope, bias = float(model.coef_[0, 0]), float(model.intercept_[0])
+    return Confidence(temperature, slope, bias) if slope > 0 else Confidence(fit_temperature(logits_NC, truth_N))

@@ -209,9 +209,9 @@ def _tune(rows: Callable[[], Manifest], recipe: Recipe, output: str, clips: str)
 def _train(
     rows: Callable[[], Manifest], recipe: Recipe, output: str, choice: str, clips: str, softs: list[str] | None
 ) -> None:
-    epochs, temperatures = read_choice(choice if recipe.tune.run else None)
+    epochs, confidences = read_choice(choice if recipe.tune.run else None)
     soft = None if softs is None else manifest.concat([manifest.read(p) for p in softs])
-    train(rows(), recipe, output, 0 if soft is None else 1, soft, FitSettings((), epochs, temperatures, clips))
+    train(rows(), recipe, output, 0 if soft is None else 1, soft, FitSettings((), epochs, confidences, clips))
 
 
 def _eval_rows(rows: Callable[[], Manifest], recipe: Recipe) -> Manifest:

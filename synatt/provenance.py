@@ -10,6 +10,7 @@ from typing import Any
 from synatt import __version__, storage
 from synatt.manifest import Manifest
 from synatt.model import METRICS_FILE
+from synatt.openset import Confidence
 from synatt.recipe import Backbone, Recipe
 
 # Settings of a run that do not decide what comes out of it.
@@ -23,7 +24,7 @@ def fingerprint(rows: Manifest, recipe: Recipe, backbone: Backbone, stage: int, 
         digest.update(json.dumps([c.to_pylist() for c in batch.columns]).encode())
     apart: Any = {"backbones": True, "name": True, "predict": True, "tune": True, "train": HOW_IT_RUNS}
     settings = recipe.model_dump(mode="json", exclude=apart)
-    settings["temperature"] = recipe.predict.temperature
+    settings["confidence"] = Confidence.of(recipe.predict).as_dict()
     digest.update(json.dumps([settings, backbone.model_dump(mode="json"), stage, epochs], sort_keys=True).encode())
     return digest.hexdigest()[:12]
 

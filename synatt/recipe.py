@@ -171,6 +171,14 @@ class Predict(Section):
     crops: Positive = Field(1, description="random crops of a clip whose probabilities are averaged (TTA)")
     batch: Positive = Field(32, description="clips per forward pass")
     temperature: float = Field(1.0, gt=0, description="softmax temperature; train takes it from tune's held-out folds")
+    unknown_slope: float | None = Field(None, gt=0, description="see synatt.openset; from tune, with unknown_bias")
+    unknown_bias: float | None = Field(None, description="null: the largest of all probabilities is the answer")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> "Predict":
+        if (self.unknown_slope is None) != (self.unknown_bias is None):
+            raise ValueError("predict.unknown_slope and predict.unknown_bias: both or none")
+        return self
 
 
 class Recipe(Section):

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+
+from synatt.openset import Confidence
 
 # fold -> epoch (from 1) -> macro F1
 Curves = Mapping[int, Mapping[int, float]]
@@ -21,7 +23,7 @@ class Choice:
         spread: standard deviation over the folds there (sample, 0 for one fold).
         best_epochs: where the mean peaks; differs from `epochs` under the one-standard-error rule.
         compared_epochs: counts up to this one were reached by all folds and compared.
-        temperature: softmax temperature, mean over the folds at the chosen count.
+        confidence: how logits become probabilities, fitted on all folds' held-out rows at the chosen count.
     """
 
     epochs: int
@@ -29,7 +31,7 @@ class Choice:
     spread: float
     best_epochs: int
     compared_epochs: int
-    temperature: float = 1.0
+    confidence: Confidence = field(default_factory=Confidence)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

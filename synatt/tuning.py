@@ -6,8 +6,9 @@ With draws for recipe keys it also searches for their best values, on the same f
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ import pandas as pd
 import pyarrow as pa
 
 from synatt import manifest, storage
+from synatt.constants import UNKNOWN
 from synatt.curves import confusion_matrix, fold_curves, search_curves
 from synatt.errors import UsageError
 from synatt.feed import Examples
 from synatt.fitting import FitSettings, report_folds, training_rows, with_classes
 from synatt.folds import with_folds
 from synatt.manifest import Manifest
+from synatt.openset import Confidence, fit_confidence
 from synatt.provenance import fingerprint
 from synatt.recipe import Backbone, Recipe
 from synatt.searching import Draw, best_sample, with_values
@@ -94,7 +97,8 @@ def _task(
     rows: Manifest, recipe: Recipe, stage: int, soft: Manifest | None, settings: FitSettings, also: list[Any]
 ) -> _Task:
     recipe = with_classes(recipe, rows)
-    labelled = with_folds(training_rows(rows, recipe), recipe.tune.folds, recipe.seed)
+    unseen = recipe.tune.unseen_generators
+    labelled = with_folds(training_rows(rows, recipe), recipe.tune.folds, recipe.seed, unseen)
     report_folds(labelled)
     chosen = labelled if soft is None else manifest.concat([labelled, soft])
     backbones = [recipe.backbone(name) for name in settings.backbones] or list(recipe.backbones)
@@ -132,10 +136,40 @@ def _choose_epochs(
     trained = len(curves)
     hopeless = "" if trained == count * most else ", the others had no hope"
     log.info("%d of %d epochs were trained%s", trained, count * most, hopeless)
-    _write_choice(task, curves, confusions, output)
+    _write_choice(task, curves, confusions, output, partial(_confidence, task, folds, root))
 
 
-def _write_choice(task: _Task, curves: pd.DataFrame, confusions: dict[str, np.ndarray], output: str) -> None:
+def _confidence(
+    task: _Task, folds: dict[int, tuple[Examples, Examples]], root: str, backbone: str, epoch: int
+) -> Confidence:
+    """What fits the held-out rows of all folds, at all levels they are judged at, after `epoch`."""
+    from synatt.distributed.tuning import held_out_logits
+
+    generator = dict(zip(task.rows.column("track"), task.rows.column("generator"), strict=True))
+    logits, truth, names = [], [], []
+    for fold, (_, valid) in folds.items():
+        held_LRC = held_out_logits(root, backbone, fold, epoch)
+        logits.append(held_LRC.reshape(-1, held_LRC.shape[-1]))
+        truth.append(np.tile(valid.target.argmax(axis=1), len(held_LRC)))
+        names.append(np.tile([str(generator[track]) for track in valid.tracks], len(held_LRC)))
+    classes = task.recipe.require_classes()
+    unknown = classes.index(UNKNOWN) if UNKNOWN in classes else None
+    return fit_confidence(
+        np.concatenate(logits),
+        np.concatenate(truth),
+        np.concatenate(names),
+        unknown,
+        task.recipe.tune.unseen_generators,
+    )
+
+
+def _write_choice(
+    task: _Task,
+    curves: pd.DataFrame,
+    confusions: dict[str, np.ndarray],
+    output: str,
+    confidence: Callable[[str, int], Confidence] | None = None,
+) -> None:
     choices: dict[str, Choice] = {}
     for group, rows in curves.groupby("backbone"):
         name = str(group)
@@ -144,8 +178,10 @@ def _write_choice(task: _Task, curves: pd.DataFrame, confusions: dict[str, np.nd
             for fold, part in rows.groupby("fold")
         }
         best = choose(by_fold, task.recipe.tune.one_standard_error)
-        temperature = float(rows.loc[rows["epoch"] == best.epochs, "temperature"].mean())
-        choices[name] = best = replace(best, temperature=temperature)
+        # A search keeps no logits, only the temperature that would have suited each fold.
+        suited = float(rows.loc[rows["epoch"] == best.epochs, "temperature"].mean())
+        how = confidence(name, best.epochs) if confidence else Confidence(suited)
+        choices[name] = best = replace(best, confidence=how)
         picture = fold_curves(by_fold, mean_curve(by_fold), best.epochs, name)
         storage.write_bytes(storage.join(output, "curves", f"{name}.png"), picture)
         if name in confusions:

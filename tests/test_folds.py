@@ -152,3 +152,31 @@ def test_check_names_leaks_and_what_a_fold_lacks() -> None:
 
 def test_check_has_nothing_to_say_without_folds() -> None:
     assert folds.check(build([{"label": 0}])) == folds.FoldCheck()
+
+
+def unknown_rows() -> manifest.Manifest:
+    """Two known classes, and unknown speech of three generators and of two sources whose generators nobody knows."""
+    made = [("g1", "x"), ("g2", "x"), ("g3", "y"), (None, "natural"), (None, "other")]
+    rows = [
+        {"track": f"{g}-{s}-{i}", "path": "p", "label": 2, "generator": g, "source": s, "fold": i % 5}
+        for g, s in made
+        for i in range(20)
+    ]
+    rows += [{"track": f"k{i}", "path": "p", "label": i % 2, "source": "x", "fold": i % 5} for i in range(40)]
+    return manifest.build(rows, ("a", "b", "unknown"))
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_unknown_generators_are_judged_where_they_were_not_trained_on(count: int) -> None:
+    m = unknown_rows()
+    table = folds.with_folds(m, count, unseen_generators=True).table.to_pandas()
+    unknown = table[table.label == 2]
+    assert (unknown.groupby(unknown.generator.fillna(unknown.source)).fold.nunique() == 1).all()
+    assert set(unknown.fold) == set(range(count))
+    assert not folds.check(folds.with_folds(m, count, unseen_generators=True)).generators
+    known = table[table.label < 2].set_index("track").fold
+    without = folds.with_folds(m, count).table.to_pandas().set_index("track").fold
+    if count == 5:
+        assert (known == without[known.index]).all(), "known classes keep the folds they bring"
+    assert known.groupby(known).size().min() >= 40 // count - 1
+    assert without.loc[unknown.track].groupby(unknown.generator.fillna(unknown.source).to_numpy()).nunique().max() > 1

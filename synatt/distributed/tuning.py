@@ -4,6 +4,7 @@ A trial trains in one process with one GPU (or CPU); it makes up for the workers
 micro-batches, so the global batch, the learning rate and the per-device batch statistics are those of `train`.
 """
 
+import io
 import json
 import logging
 import os
@@ -26,6 +27,9 @@ from synatt.selection import is_hopeless
 from synatt.training import Plan, Run, describe
 
 log = logging.getLogger("synatt")
+
+# Folder of what the trials keep, below the experiment's.
+STATES = "states"
 
 
 class FoldMeanScheduler(FIFOScheduler):
@@ -72,7 +76,7 @@ def fold_trials(
     root = storage.absolute(root)
     given = {"plans": {p.backbone.name: pack(p) for p in plans}, "folds": folds, "clips": clips}
     results = run_experiment(
-        with_one_device(train_fold, **given, run_id=os.path.basename(root), states=storage.join(root, "states")),
+        with_one_device(train_fold, **given, run_id=os.path.basename(root), states=storage.join(root, STATES)),
         root,
         max(plan.recipe.train.max_failures for plan in plans),
         {
@@ -101,6 +105,23 @@ def _trial_name(config: dict[str, Any]) -> str:
     return f"{config['backbone']}-fold{config['fold']}"
 
 
+def _held_out(states: str, config: dict[str, Any], epoch: int) -> str:
+    """Where a trial keeps the logits of its validation rows after an epoch."""
+    return storage.join(states, f"{_trial_name(config)}-epoch{epoch}.npy")
+
+
+def held_out_logits(root: str, backbone: str, fold: int, epoch: int) -> np.ndarray:
+    """float32 logits ``[L, rows, C]`` of a fold's validation rows at the levels they are judged at, after an epoch."""
+    path = _held_out(storage.join(storage.absolute(root), STATES), {"backbone": backbone, "fold": fold}, epoch)
+    return np.load(io.BytesIO(storage.read_bytes(path)), allow_pickle=False)
+
+
+def _as_bytes(array: np.ndarray | None) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.asarray(array), allow_pickle=False)
+    return file.getvalue()
+
+
 def train_fold(
     config: dict[str, Any],
     plans: dict[str, Any],
@@ -125,6 +146,7 @@ def train_fold(
         say(describe(name, row, plan.epochs), epochs=plan.epochs, **row)
         metrics.trained(run_id, plan.backbone.name, row, plan.epochs, config["fold"])
         storage.write_bytes(path, encode(run.state()))
+        storage.write_bytes(_held_out(states, config, int(row["epoch"])), _as_bytes(run.held_out))
         _report(run)
 
 

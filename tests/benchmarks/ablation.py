@@ -28,10 +28,10 @@ from synatt.fitting import with_classes
 from synatt.folds import stratified
 from synatt.logmel import logmel_batch
 from synatt.metrics import detection_scores, score_counts
-from synatt.openset import SCORES, scores
 from synatt.perturb import LEVELS, perturb
 from synatt.recipe import Recipe, load_recipe
 from synatt.training import Run, make_plan
+from synatt.unlikeness import SCORES, scores
 
 FOLDS, CROPS = 4, 3
 

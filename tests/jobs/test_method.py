@@ -78,7 +78,7 @@ def test_train_writes_a_folder_per_backbone(job, work, tiny_yaml):
     table = pd.read_parquet(work / "models" / "backbones.parquet").set_index("backbone")
     assert (table.status == "trained").all() and list(table.index) == ["TinyConv", "TinyEff"]
     kept = synatt.load_recipe(str(work / "models" / "TinyConv" / "recipe.yaml"))
-    assert kept.predict.temperature == pytest.approx(chosen["TinyConv"]["temperature"])
+    assert kept.predict.temperature == pytest.approx(chosen["TinyConv"]["confidence"]["temperature"])
 
 
 def test_train_again_does_nothing_and_with_another_setting_trains_anew(job, work, tiny_yaml):
