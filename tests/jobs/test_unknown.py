@@ -1,0 +1,36 @@
+"""From folds that leave generators out to the answers of a model: known or unknown, then which."""
+
+import json
+
+import pytest
+
+import synatt
+from synatt import manifest
+
+pytestmark = pytest.mark.usefixtures("ray_local")
+
+
+def test_the_decision_between_known_and_unknown_reaches_the_model_and_its_answers(job, tmp_path, spcup, tiny_yaml):
+    """Folds without some unknown generators, judged perturbed; what they fit is in the choice and in the model."""
+    assert job("prepare", "--input", spcup, "--layout", "spcup", "--output", tmp_path / "data")[0] == 0
+    rows = manifest.read(str(tmp_path / "data"))
+    table = rows.table.to_pandas()
+    table["generator"] = [f"g{i % 2}" if label == 5 else None for i, label in enumerate(table.label)]
+    manifest.write(str(tmp_path / "rows.parquet"), manifest.build(table, rows.classes))
+    argv = ["--input", tmp_path / "rows.parquet", "--recipe", tiny_yaml, "--backbone", "TinyConv"]
+    argv += ["--set", "tune.unseen_generators=true", "--set", "tune.judge_levels=[clean,strong]"]
+    code, _, err = job("tune", *argv, "--output", tmp_path / "folds")
+    assert code == 0, err
+    found = json.loads((tmp_path / "folds" / "epochs.json").read_text())["backbones"]["TinyConv"]["confidence"]
+    assert found["temperature"] > 0 and (found["slope"] is None) == (found["bias"] is None)
+    # Two epochs teach nothing: the score may well point the wrong way, which leaves the softmax as it is.
+    chosen = tmp_path / "epochs.json"
+    whole = json.loads((tmp_path / "folds" / "epochs.json").read_text())
+    whole["backbones"]["TinyConv"]["confidence"] = {"temperature": 2.0, "slope": 1.5, "bias": 30.0}
+    chosen.write_text(json.dumps(whole))
+    code, _, err = job("train", *argv, "--epochs", chosen, "--output", tmp_path / "models")
+    assert code == 0, err
+    kept = synatt.load_recipe(str(tmp_path / "models" / "TinyConv" / "recipe.yaml")).predict
+    assert (kept.temperature, kept.unknown_slope, kept.unknown_bias) == (2.0, 1.5, 30.0)
+    answers = synatt.load(str(tmp_path / "models")).predict([str(p) for p in sorted(spcup.rglob("*.wav"))[:3]])
+    assert (answers.algorithm_name == "unknown").all() and (answers.confidence > 0.99).all()
