@@ -57,6 +57,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--seed", type=int, default=42, help="of sampling and folds (default: 42)")
     p.add_argument("--folds", type=int, default=5, help="cross-validation folds (default: 5)")
+    p.add_argument(
+        "--metadata",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="CSV or Parquet with a column 'track' that says more of the tracks: speaker (or voice), generator, and "
+        "any further columns; repeatable",
+    )
     p.add_argument("--strict", action="store_true", help="fail when anything has to be dropped")
     g = p.add_argument_group("protocol files")
     g.add_argument("--preset", choices=PRESETS, help="field order, splits and known attacks of a published database")
@@ -111,6 +119,7 @@ def _work(args: argparse.Namespace) -> str:
         shares=dict(args.share),
         seed=args.seed,
         folds=args.folds,
+        metadata=tuple(args.metadata),
         protocol=asked,
     )
     from synatt.distributed.session import run_there

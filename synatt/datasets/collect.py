@@ -15,6 +15,7 @@ from synatt.datasets import folder as plain
 from synatt.datasets.common import PROBLEM_COLUMNS, ROW_COLUMNS, Found, drop_duplicates, join_frames, problem
 from synatt.datasets.detect import EXTERNAL, detect, find
 from synatt.datasets.listing import Folder, LayoutError, base_name, open_folder
+from synatt.datasets.metadata import with_metadata
 from synatt.datasets.options import Options
 from synatt.datasets.spcup import CLASSES
 from synatt.datasets.spcup import read as read_spcup
@@ -73,7 +74,11 @@ def collect(inputs: Sequence[str], layouts: Sequence[str], options: Options) -> 
     problem_table = pa.Table.from_pandas(order, schema=PROBLEMS, preserve_index=False)
     if rows.empty:
         return Collected(None, problem_table)
-    return Collected(_manifest(rows, found, classes, options), problem_table)
+    manifest = _manifest(rows, found, classes, options)
+    if options.metadata:
+        manifest, spoken = with_metadata(manifest, options.metadata)
+        log.info("metadata speaks of %d of %d tracks", spoken, len(manifest))
+    return Collected(manifest, problem_table)
 
 
 def write(collected: Collected, output: str, strict: bool) -> str:

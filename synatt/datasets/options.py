@@ -36,6 +36,7 @@ class Options:
         shares: fraction in 0..1 of a set that is used, by source, instead of the method's.
         seed: of sampling and folds.
         folds: number of cross-validation folds.
+        metadata: tables with a column `track` that say more of the tracks: speaker, generator, and what else there is.
     """
 
     classes: tuple[str, ...] | None = None
@@ -44,4 +45,5 @@ class Options:
     shares: Mapping[str, float] = field(default_factory=dict)
     seed: int = 42
     folds: int = 5
+    metadata: tuple[str, ...] = ()
     protocol: ProtocolOptions = ProtocolOptions()

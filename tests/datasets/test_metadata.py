@@ -1,0 +1,61 @@
+"""A table beside the audio fills what the layout does not say, and changes nothing else."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from synatt import manifest
+from synatt.datasets.metadata import with_metadata
+from synatt.datasets.tables import TableError
+
+
+@pytest.fixture
+def rows() -> manifest.Manifest:
+    made = [
+        {"track": "set/a.wav", "path": "/data/a.wav", "label": 0, "speaker": "own", "split": "train", "fold": 3},
+        {"track": "set/b.wav", "path": "/data/b.wav", "label": 1, "p": [0.5, 0.5], "split": "train"},
+        {"track": "set/c.wav", "path": "/data/c.wav", "split": "eval", "part": 1},
+    ]
+    return manifest.build(made, ("x", "unknown"))
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def test_rows_are_found_by_track_or_file_name_and_only_gaps_are_filled(rows: manifest.Manifest, tmp_path: Path) -> None:
+    text = (
+        'track,voice,generator,text,label\na.wav,v1,gA,Hello there,1\nset/b.wav,v2,,"One, two",0\nz.wav,v9,gZ,None,1\n'
+    )
+    filled, spoken = with_metadata(rows, [write(tmp_path / "m.csv", text)])
+    table = filled.table
+    assert spoken == 2
+    assert table.column("speaker").to_pylist() == ["own", "v2", None]
+    assert table.column("generator").to_pylist() == ["gA", None, None]
+    assert table.column("text").to_pylist() == ["Hello there", "One, two", None]
+    for name in ("track", "path", "label", "p", "split", "fold", "part"):
+        assert table.column(name) == rows.table.column(name), name
+    assert filled.classes == rows.classes and "voice" in table.column_names
+
+
+def test_parquet_and_several_tables(rows: manifest.Manifest, tmp_path: Path) -> None:
+    pd.DataFrame({"track": ["a.wav", "c.wav"], "snr_db": [3.5, None]}).to_parquet(tmp_path / "m.parquet")
+    other = write(tmp_path / "n.csv", "track,generator\nc.wav,new\n")
+    filled, spoken = with_metadata(rows, [str(tmp_path / "m.parquet"), other])
+    assert spoken == 2 and filled.table.column("snr_db").to_pylist() == ["3.5", None, None]
+    assert filled.table.column("generator").to_pylist() == [None, None, "new"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name,voice\na.wav,v\n", "has no column 'track'"),
+        ("track,voice\na.wav,v\na.wav,w\n", "names 1 tracks twice, first a.wav"),
+        ("track,voice\nq.wav,v\n", "speaks of none of the 3 tracks"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_one_line(rows: manifest.Manifest, tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(TableError, match=says):
+        with_metadata(rows, [write(tmp_path / "m.csv", text)])
