@@ -1,0 +1,83 @@
+"""Recipes on evaluation sets, several seeds: macro F1 by part and perturbation, and each unknown generator by itself.
+
+    python -m tests.benchmarks.evaluation --input MANIFEST --labels TRUTH --recipe quickstart --recipe robust \\
+        --output DIR [--seeds 1 2 3] [--set robust:tune.folds=3] [--by part perturbation]
+
+For each recipe `tune` is run once (with the first seed) where it says `tune.run`, then `train`, `predict` (the rows of
+split 'eval') and `evaluate` for each seed: the supervised stage alone. Nothing is chosen by these figures. What is
+finished is not done again.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from jobs import evaluate, predict, train, tune
+from synatt import manifest
+from synatt.fitting import only_split
+from synatt.recipe import load_recipe
+
+
+def timed(seconds: dict[str, float], name: str, job: object, argv: list[str]) -> None:
+    start = time.perf_counter()
+    assert job.main(argv) == 0, f"{name} failed"  # type: ignore[attr-defined]
+    seconds[name] = time.perf_counter() - start
+
+
+def run(args: argparse.Namespace, recipe: str, seed: int) -> list[dict[str, object]]:
+    out = Path(args.output) / recipe
+    extra = [value.partition(":")[2] for value in args.set if value.partition(":")[0] == recipe]
+    given = ["--recipe", recipe, "--clips", str(Path(args.output) / "clips")]
+    given += [word for value in extra for word in ("--set", value)]
+    seconds: dict[str, float] = {}
+    rows = ["--input", args.input]
+    epochs = []
+    if load_recipe(recipe, extra).tune.run:
+        first = ["--set", f"seed={args.seeds[0]}"]
+        timed(seconds, "tune", tune, [*rows, *given, *first, "--output", str(out / "folds")])
+        epochs = ["--epochs", str(out / "folds")]
+    here = out / f"seed{seed}"
+    timed(seconds, "train", train, [*rows, *given, "--set", f"seed={seed}", *epochs, "--output", str(here / "models")])
+    judged = Path(args.output) / "evaluation_rows.parquet"
+    manifest.write(str(judged), only_split(manifest.read(args.input), "eval"))
+    scored = ["--input", str(judged), "--models", str(here / "models"), "--output", str(here / "predictions")]
+    timed(seconds, "predict", predict, scored)
+    by = [word for column in args.by for word in ("--by", column)]
+    labels = [word for path in args.labels for word in ("--labels", path)]
+    report = here / "report"
+    timed(seconds, "evaluate", evaluate, ["--input", str(here / "predictions"), *labels, *by, "--output", str(report)])
+    found = json.loads((report / "metrics.json").read_text())
+    about = {"recipe": recipe, "seed": seed}
+    table: list[dict[str, object]] = [{**about, "rows": "all", **found["overall"]}]
+    for column, groups in found["groups"].items():
+        table += [{**about, "rows": f"{column} {row['value']}", **row} for row in groups]
+    table += [{**about, "rows": f"unknown {row['generator']}", **row} for row in found["unknown_generators"]]
+    table += [{**about, "rows": f"seconds {name}", "seconds": value} for name, value in seconds.items()]
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--input", required=True)
+    parser.add_argument("--labels", required=True, action="append")
+    parser.add_argument("--recipe", required=True, action="append")
+    parser.add_argument("--set", action="append", default=[], help="RECIPE:key=value")
+    parser.add_argument("--by", nargs="+", default=["part", "perturbation"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--output", required=True)
+    args = parser.parse_args()
+    table: list[dict[str, object]] = []
+    for recipe in args.recipe:
+        for seed in args.seeds:
+            table += run(args, recipe, seed)
+            frame = pd.DataFrame(table)
+            frame.to_csv(Path(args.output) / "evaluation.csv", index=False)
+    columns = [c for c in ("macro_f1", "accuracy", "auroc", "fpr_at_95_tpr", "seconds") if c in frame]
+    print(frame.groupby(["rows", "recipe"], sort=False)[columns].agg(["mean", "std"]).round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
