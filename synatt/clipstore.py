@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from synatt import storage
 from synatt.audio import AudioError, load_audio
+from synatt.outliers import CopyError, make_copy
 
 SHARD_ROWS = 128
 SCHEMA = pa.schema([("track", pa.string()), ("wave", pa.binary())])
@@ -27,17 +28,22 @@ class Shard:
 
     tracks: tuple[str, ...]
     paths: tuple[str, ...]
+    copies: tuple[str | None, ...] = ()
 
 
-def plan_shards(tracks: Sequence[str], paths: Sequence[str], rows: int = SHARD_ROWS) -> list[Shard]:
-    """Split manifest rows into shards."""
-    starts = range(0, len(tracks), rows)
-    return [Shard(tuple(tracks[start : start + rows]), tuple(paths[start : start + rows])) for start in starts]
+def plan_shards(
+    tracks: Sequence[str], paths: Sequence[str], rows: int = SHARD_ROWS, copies: Sequence[str | None] = ()
+) -> list[Shard]:
+    """Split manifest rows into shards; `copies` names for each row the vocoder its recording goes through, if any."""
+    copies = copies if any(copies) else ()
+    parts = [slice(start, start + rows) for start in range(0, len(tracks), rows)]
+    return [Shard(tuple(tracks[part]), tuple(paths[part]), tuple(copies[part])) for part in parts]
 
 
 def shard_name(shard: Shard, read_s: float) -> str:
     """File name of a shard: a digest of its rows, of its files' sizes and times, and of the audio settings."""
-    content = [shard.tracks, shard.paths, storage.versions(shard.paths), read_s]
+    content: list[object] = [shard.tracks, shard.paths, storage.versions(shard.paths), read_s]
+    content += [shard.copies] if any(shard.copies) else []
     return f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:20]}.arrow"
 
 
@@ -63,11 +69,13 @@ def to_int16(wave: np.ndarray) -> np.ndarray:
 def write_shard(file: str, shard: Shard, read_s: float) -> None:
     """Decode the recordings of `shard` into `file`; in place of those that cannot be used it says why."""
     tracks, waves, problems = [], [], []
-    for track, path in zip(shard.tracks, shard.paths, strict=True):
+    copies = shard.copies or (None,) * len(shard.tracks)
+    for track, path, copy in zip(shard.tracks, shard.paths, copies, strict=True):
         try:
-            waves.append(to_int16(load_audio(path, read_s).wave).tobytes())
+            wave = load_audio(path, read_s).wave
+            waves.append(to_int16(make_copy(copy, wave, track) if copy else wave).tobytes())
             tracks.append(track)
-        except AudioError as err:
+        except (AudioError, CopyError) as err:
             problems.append({"kind": err.kind, "track": track, "path": path, "detail": str(err)})
     table = pa.table({"track": tracks, "wave": waves}, schema=SCHEMA)
     # The problems travel with the shard, so that a resumed run still reports them.

@@ -18,6 +18,7 @@ from synatt.inputs import read_inputs
 from synatt.manifest import Manifest
 from synatt.model import METRICS_FILE
 from synatt.openset import Confidence
+from synatt.outliers import outlier_rows
 from synatt.provenance import fingerprint, is_done, provenance
 from synatt.recipe import Recipe, load_recipe
 
@@ -132,7 +133,9 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
     from synatt.training import make_plan
 
     recipe = with_classes(recipe, rows)
-    chosen = training_rows(rows, recipe, soft)
+    labelled = training_rows(rows, recipe, soft)
+    outliers = outlier_rows(labelled, recipe)
+    chosen = manifest.concat([labelled, outliers]) if len(outliers) else labelled
     backbones = [recipe.backbone(name) for name in settings.backbones] or list(recipe.backbones)
     todo = []
     for b in backbones:
@@ -148,7 +151,8 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
     storage.check_writable(output)
     storage.set_patience(storage.RUN_PATIENCE_S)
     with ray_session(settings.address):
-        everything = manifest.concat([rows, soft]) if soft is not None and not _covers(rows, soft) else rows
+        more = [soft] if soft is not None and not _covers(rows, soft) else []
+        everything = manifest.concat([rows, *more, *([outliers] if len(outliers) else [])])
         clips = store_clips(everything, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"))
         store = clips.open()
         for problem in store.problems:

@@ -23,8 +23,9 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Quality = Annotated[int, Field(ge=1, le=100)]
-# What synatt.perturb knows, told here since it imports this module.
+# What synatt.perturb and synatt.outliers know; both stand below this module or beside it.
 Level = Literal["weak", "medium", "strong"]
+Vocoder = Literal["channel", "sine_wave", "sinusoidal", "mel_griffin_lim", "world", "lpc", "mlsa"]
 Kind = Literal["edit", "room", "noise", "gain", "band", "codec", "loss"]
 
 
@@ -55,6 +56,13 @@ class LogMel(Section):
     f_min_hz: float = Field(20.0, ge=0)
     f_max_hz: float = Field(8000.0, gt=0, le=RATE_HZ / 2)
     top_db: float = Field(80.0, gt=0)
+
+
+class Outliers(Section):
+    """Unknown speech made of the training clips: they are sent through vocoders, whose output nobody knows."""
+
+    share: NotNegative = Field(0.0, description="made clips for each labelled one; not part of Syn-Att")
+    kinds: tuple[Vocoder, ...] = Field(get_args(Vocoder), min_length=1)
 
 
 class Augment(Section):
@@ -190,6 +198,7 @@ class Recipe(Section):
     seed: int = Field(42, ge=0)
     clip: Clip = Clip()
     logmel: LogMel = LogMel()
+    outliers: Outliers = Outliers()
     augment: Augment = Augment()
     backbones: tuple[Backbone, ...] = Field(min_length=1)
     weights: Weights = Weights()

@@ -24,6 +24,7 @@ from synatt.fitting import FitSettings, report_folds, training_rows, with_classe
 from synatt.folds import with_folds
 from synatt.manifest import Manifest
 from synatt.openset import Confidence, fit_confidence
+from synatt.outliers import outlier_rows
 from synatt.provenance import fingerprint
 from synatt.recipe import Backbone, Recipe
 from synatt.searching import Draw, best_sample, with_values
@@ -36,10 +37,17 @@ CHOICE_FILE, CURVES_FILE, SEARCH_FILE, BEST_FILE = "epochs.json", "curves.parque
 
 @dataclass(frozen=True)
 class _Task:
-    """What is validated on what: labelled rows with folds, the backbones, and a key for all that decides the result."""
+    """What is validated on what.
+
+    Attributes:
+        rows: labelled rows with folds, and those that are trained on in every fold.
+        outliers: the ones of `rows` that were made.
+        key: stands for all that decides the result.
+    """
 
     recipe: Recipe
     rows: Manifest
+    outliers: Manifest
     backbones: list[Backbone]
     stage: int
     key: str
@@ -83,7 +91,11 @@ def tune(
     storage.check_writable(output)
     storage.set_patience(storage.RUN_PATIENCE_S)
     with ray_session(settings.address):
-        clips = store_clips(rows, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"))
+        clips = store_clips(
+            manifest.concat([rows, task.outliers]) if len(task.outliers) else rows,
+            recipe.clip.read_s,
+            settings.clips or storage.join(output, "_clips"),
+        )
         folds = _folds(task, clips.open())
         if draws:
             _search(task, list(draws), samples, folds, clips, root, output)
@@ -100,11 +112,12 @@ def _task(
     unseen = recipe.tune.unseen_generators
     labelled = with_folds(training_rows(rows, recipe), recipe.tune.folds, recipe.seed, unseen)
     report_folds(labelled)
-    chosen = labelled if soft is None else manifest.concat([labelled, soft])
+    outliers = outlier_rows(labelled, recipe)
+    chosen = manifest.concat([labelled, *([] if soft is None else [soft]), *([outliers] if len(outliers) else [])])
     backbones = [recipe.backbone(name) for name in settings.backbones] or list(recipe.backbones)
     keys = [fingerprint(chosen, recipe, b, stage, recipe.tune.max_epochs) for b in backbones]
     text = "".join([*keys, recipe.tune.model_dump_json(), json.dumps(also)])
-    return _Task(recipe, chosen, backbones, stage, hashlib.sha256(text.encode()).hexdigest()[:12])
+    return _Task(recipe, chosen, outliers, backbones, stage, hashlib.sha256(text.encode()).hexdigest()[:12])
 
 
 def _folds(task: _Task, store: Any) -> dict[int, tuple[Examples, Examples]]:

@@ -10,6 +10,7 @@ from synatt import storage
 from synatt.clipstore import ClipStore, Shard, plan_shards, store_shard
 from synatt.distributed.streams import run_tasks
 from synatt.manifest import Manifest
+from synatt.outliers import COPY
 
 log = logging.getLogger("synatt")
 
@@ -33,7 +34,9 @@ class Clips:
 def store_clips(rows: Manifest, read_s: float, folder: str) -> Clips:
     """Decode all recordings of `rows` into `folder`, as Ray Data tasks; shards that are there are kept."""
     folder = storage.absolute(folder)
-    shards = plan_shards(rows.column("track"), [storage.absolute(path) for path in rows.column("path")])
+    copies = rows.column(COPY) if COPY in rows.table.column_names else ()
+    paths = [storage.absolute(path) for path in rows.column("path")]
+    shards = plan_shards(rows.column("track"), paths, copies=copies)
     storage.make_dirs(folder)
     log.info("%d recordings to train on: each is decoded once, into %s", len(rows), storage.shown(folder))
 

@@ -38,9 +38,9 @@ KLATT_VOICES = tuple(f"{accent}+klatt{n}" for n in ("", 2, 3, 4, 5, 6) for accen
 class Algorithm:
     """One generator of clips.
 
-    `run` names a function of this package as 'module:function': `synthesizers.*` take (text, voice, rng), `copies.*`
-    take (wave, rng) and have no voices of their own. An algorithm of the system names the `programs` that must be on
-    PATH, or a function without arguments, `present`, that says whether it can run.
+    `run` names a function as 'module:function': `synthesizers.*` of this package take (text, voice, rng), `copies.*` of
+    `synatt` take (wave, rng) and have no voices of their own. An algorithm of the system names the `programs` that must
+    be on PATH, or a function without arguments, `present`, that says whether it can run.
     """
 
     name: str
@@ -69,7 +69,8 @@ class Algorithm:
 
 def _function(name: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
-    return getattr(import_module(f"synatt.quickstart.{module}"), function)
+    home = "synatt" if module.startswith("copies.") else "synatt.quickstart"
+    return getattr(import_module(f"{home}.{module}"), function)
 
 
 def _same(*voices: str) -> dict[str, tuple[str, ...]]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from synatt.constants import RATE_HZ
-from synatt.quickstart.copies import fit
+from synatt.copies import fit
 
 BANDS, LOWEST_HZ, HIGHEST_HZ, ENVELOPE_HZ = 20, 80.0, 7600.0, 60.0
 

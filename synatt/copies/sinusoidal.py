@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from synatt.quickstart.copies import fit
+from synatt.copies import fit
 
 WINDOW, HOP, N_FFT, PEAKS = 512, 128, 1024, 20
 

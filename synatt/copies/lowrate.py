@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from synatt.constants import RATE_HZ
+from synatt.copies import fit
 from synatt.errors import WorkError
-from synatt.quickstart.copies import fit
 
 CODEC_HZ, DELAY = 8_000, 320
 MODES = ("3200", "2400", "1300")

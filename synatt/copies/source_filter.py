@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from synatt.constants import RATE_HZ
-from synatt.quickstart.copies import fit
-from synatt.quickstart.copies.world import f0_contour
+from synatt.copies import fit
+from synatt.copies.world import f0_contour
 
 PERIOD, FRAME, N_FFT = 80, 400, 512
 MEL_ORDER, ALPHA = 24, 0.42  # the usual all-pass constant at 16 kHz

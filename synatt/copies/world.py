@@ -3,7 +3,7 @@
 import numpy as np
 
 from synatt.constants import RATE_HZ
-from synatt.quickstart.copies import fit
+from synatt.copies import fit
 
 FRAME_MS = 5.0
 ENVELOPE_ORDER = 24

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from synatt.constants import RATE_HZ
-from synatt.quickstart.copies import psola, sinewave
-from synatt.quickstart.copies.world import f0_contour
+from synatt.copies import psola, sinewave
+from synatt.copies.world import f0_contour
 from synatt.quickstart.roster import ALGORITHMS, Algorithm
 
 COPIES = [a for a in ALGORITHMS if a.is_copy]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from synatt.constants import RATE_HZ
-from synatt.quickstart.copies import fit
+from synatt.copies import fit
 
 HALF_HZ, ORDER, TONES = 5_000, 10, 4
 FRAME_S, HOP_S = 0.025, 0.005

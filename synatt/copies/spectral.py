@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synatt.constants import RATE_HZ
-from synatt.quickstart.copies import fit
+from synatt.copies import fit
 
 if TYPE_CHECKING:
     import torch

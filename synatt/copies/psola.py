@@ -3,8 +3,8 @@
 import numpy as np
 
 from synatt.constants import RATE_HZ
-from synatt.quickstart.copies import fit
-from synatt.quickstart.copies.world import FRAME_MS, f0_contour
+from synatt.copies import fit
+from synatt.copies.world import FRAME_MS, f0_contour
 
 UNVOICED_STEP = round(0.006 * RATE_HZ)
 
