@@ -68,8 +68,9 @@ def work(args: argparse.Namespace) -> str:
 
 
 def _evaluate(args: argparse.Namespace) -> str:
-    from synatt.evaluation import evaluate, save, summary
+    from synatt.evaluation import evaluate, save
     from synatt.report import render
+    from synatt.summary import summary
 
     found = evaluate(args.input, args.labels, by=args.by, bootstrap=args.bootstrap, seed=args.seed)
     # The page first: it is what can still refuse its input, and then nothing should be written.

@@ -34,28 +34,16 @@ from synatt.errors import UsageError
 from synatt.recipe import UNKNOWN
 from synatt.scored import Rows, join, read_predictions
 from synatt.scoring import Scorer, class_table, generator_scores, group_scores, score_row
+from synatt.tidy import plain, records, to_arrow
 from synatt.truth import Labels, read_labels
 
 # Columns by which scores are split when none is asked for, the first one leading.
 GROUP_COLUMNS = ("perturbation", "part", "split", "source", "generator", "speaker", "voice", "level")
 GROUP_VALUES = range(2, 51)
-GROUP_TITLES = {"macro_f1": "macro F1", "accuracy": "accuracy"}
 CALIBRATION_BINS = 15
 CURVE_POINTS = 1000
 LISTED_CLIPS = 50
 LISTED_CONFUSIONS = 20
-TEXT_COLUMNS: tuple[str, ...] = (
-    "answer",
-    "class",
-    "column",
-    "error",
-    "example",
-    "example_track",
-    "generator",
-    "kind",
-    "path",
-)
-TEXT_COLUMNS += ("second", "track", "truth", "value")
 
 
 class GroupColumnError(UsageError):
@@ -127,7 +115,7 @@ def evaluate_rows(
         "confident_mistakes": _clips(scored.where(scored.truth != scored.answer), classes, ascending=False),
     }
     frames["most_confused"] = _most_confused(frames["confusion"])
-    groups = {c: _records(frames["groups"].query("column == @c").drop(columns="column")) for c in columns}
+    groups = {c: records(frames["groups"].query("column == @c").drop(columns="column")) for c in columns}
     metrics = {
         "version": 1,
         "run": sorted({r for r in rows.run if r is not None}),
@@ -136,11 +124,11 @@ def evaluate_rows(
         "settings": {**settings, "by": columns, "interval": m.INTERVAL},
         "counts": _counts(rows, labels),
         "errors": dict(zip(frames["errors"]["kind"], frames["errors"]["n"].tolist(), strict=True)),
-        "overall": _plain(overall),
-        "per_class": _records(frames["per_class"]),
+        "overall": plain(overall),
+        "per_class": records(frames["per_class"]),
         "groups": groups,
-        "unknown_generators": _records(frames["unknown_generators"]),
-        "calibration": _plain(
+        "unknown_generators": records(frames["unknown_generators"]),
+        "calibration": plain(
             {
                 "n": len(scored),
                 "ece": m.expected_calibration_error(m.reliability(*_confidence(scored), CALIBRATION_BINS)),
@@ -149,7 +137,7 @@ def evaluate_rows(
             }
         ),
     }
-    return Evaluation(metrics, {name: _table(frame) for name, frame in frames.items()})
+    return Evaluation(metrics, {name: to_arrow(frame) for name, frame in frames.items()})
 
 
 def _group_columns(columns: pd.DataFrame, by: Sequence[str] | None) -> list[str]:
@@ -257,32 +245,6 @@ def _counts(rows: Rows, labels: Labels) -> dict[str, int]:
     }
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [_plain(row) for row in frame.to_dict("records")]
-
-
-def _plain(row: dict[Any, Any]) -> dict[str, Any]:
-    """Python numbers; what is not finite becomes null."""
-    out = {}
-    for name, found in row.items():
-        value = found.item() if isinstance(found, np.generic) else found
-        out[str(name)] = None if isinstance(value, float) and not np.isfinite(value) else value
-    return out
-
-
-def _table(frame: pd.DataFrame) -> pa.Table:
-    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    # A column without a single value has no type of its own; the schema must not depend on the data.
-    return table.cast(pa.schema([_field(field) for field in table.schema]))
-
-
-def _field(field: pa.Field) -> pa.Field:
-    if field.name in TEXT_COLUMNS:
-        return field.with_type(pa.string())
-    counts = field.name == "n" or field.name.startswith("n_")
-    return field.with_type(pa.int64() if counts or pa.types.is_integer(field.type) else pa.float64())
-
-
 def save(evaluation: Evaluation, output: str) -> None:
     """Write `metrics.json` and `tables/<name>.parquet` and `.csv` below the folder or URI `output`."""
     for name, table in evaluation.tables.items():
@@ -291,34 +253,3 @@ def save(evaluation: Evaluation, output: str) -> None:
         storage.write_bytes(storage.join(output, "tables", f"{name}.csv"), sink.getvalue())
         storage.write_table(storage.join(output, "tables", f"{name}.parquet"), table)
     storage.write_json(storage.join(output, "metrics.json"), evaluation.metrics)
-
-
-def leading_score(rows: list[dict[str, Any]]) -> str:
-    """The score to show for some groups: macro F1, or accuracy when one of them has a single true class."""
-    return "accuracy" if any(r["n"] and r["macro_f1"] is None for r in rows) else "macro_f1"
-
-
-def summary(evaluation: Evaluation, column: str | None = None) -> str:
-    """A small text table: one line per value of a group column and one for all, with counts and intervals.
-
-    Args:
-        evaluation: what `evaluate` returned.
-        column: the group column; None takes the first one.
-    """
-    metrics = evaluation.metrics
-    columns = metrics["settings"]["by"]
-    column = column or (columns[0] if columns else None)
-    groups = metrics["groups"].get(column, [])
-    name = leading_score(groups)
-    lines = [[column or "tracks", "scored", "no answer", GROUP_TITLES[name], "95 % interval"]]
-    for row in [*groups, {**metrics["overall"], "value": "all"}]:
-        shown = "(not given)" if row["value"] is None else str(row["value"])
-        limits = "n/a" if row[f"{name}_low"] is None else f"{row[f'{name}_low']:.3f} - {row[f'{name}_high']:.3f}"
-        score = "n/a" if row[name] is None else f"{row[name]:.3f}"
-        lines.append([shown, f"{row['n']:,}", f"{row['n_errors']:,}", score, limits])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines]
-    counts = metrics["counts"]
-    if counts["unlabelled"]:
-        text.append(f"{counts['unlabelled']:,} of {counts['predictions']:,} tracks have no true label: not scored")
-    return "\n".join(text)

@@ -232,8 +232,9 @@ def _predict(rows: Callable[[], Manifest], recipe: Recipe, models: str, output: 
 
 
 def _evaluate(names: list[str], output: str, settings: PipelineSettings) -> None:
-    from synatt.evaluation import evaluate, save, summary
+    from synatt.evaluation import evaluate, save
     from synatt.report import render
+    from synatt.summary import summary
 
     stages = {
         # The first stage is judged too, so that one sees what the soft labels brought.

@@ -14,7 +14,8 @@ from sklearn import metrics as sk
 
 from synatt import manifest, predictions
 from synatt.errors import UsageError
-from synatt.evaluation import Evaluation, evaluate, save, summary
+from synatt.evaluation import Evaluation, evaluate, save
+from synatt.summary import summary
 
 CLASSES = ("alpha", "beta", "unknown")
 Write = Callable[..., str]

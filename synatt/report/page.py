@@ -10,10 +10,11 @@ import jinja2
 import pandas as pd
 
 from synatt import storage
-from synatt.evaluation import GROUP_TITLES, Evaluation, leading_score
+from synatt.evaluation import Evaluation
 from synatt.report import plots
 from synatt.report.curves import Curve, read_curves
 from synatt.report.style import css_variables
+from synatt.summary import GROUP_TITLES, leading_score
 
 REPORT_FILE = "report.html"
 # More bars than this are not looked at; the tables have them all.
