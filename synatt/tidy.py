@@ -33,6 +33,7 @@ TEXT_COLUMNS = frozenset(
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each row of a frame as `plain` values."""
     return [plain(row) for row in frame.to_dict("records")]
 
 
@@ -46,6 +47,7 @@ def plain(row: dict[Any, Any]) -> dict[str, Any]:
 
 
 def to_arrow(frame: pd.DataFrame) -> pa.Table:
+    """`frame` as Arrow: text where `TEXT_COLUMNS` says so, int64 counts (`n`, `n_...`) and integers, else float64."""
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
     # A column without a single value has no type of its own; the schema must not depend on the data.
     return table.cast(pa.schema([_field(field) for field in table.schema]))
