@@ -15,11 +15,15 @@ def parser() -> argparse.ArgumentParser:
         "evaluate",
         """
         Score predictions against true labels: accuracy, precision, recall and macro F1, per class and per column of the
-        labels, confusion matrix, detection of unknown algorithms (AUROC, EER), calibration, 95 % bootstrap intervals.
+        labels, confusion matrix, detection of unknown algorithms (AUROC, EER), calibration, thresholds for a wanted
+        rate of errors, what level, silence, bandwidth and duration alone would reach, overlap with training; with 95 %
+        intervals.
         Writes metrics.json, tables/, plots/ and report.html. Tracks without a label or an answer are only counted.
         """,
         """
         python -m jobs.evaluate --input out/predictions --labels labels.csv --by perturbation --output out/evaluation
+        python -m jobs.evaluate --input out/predictions --labels labels.csv --trained-on quickstart/manifest \\
+            --error-rate 0.1 --probe 200 --output out/evaluation
         """,
     )
     cli.add_input(p, "predictions: a Parquet file or a folder of them")
@@ -41,7 +45,37 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--bootstrap", type=_count, default=1000, metavar="N", help="resamples behind the intervals (default: 1000)"
     )
-    p.add_argument("--seed", type=_count, default=0, help="of the bootstrap (default: 0)")
+    p.add_argument(
+        "--seed", type=_count, default=0, help="of the bootstrap, the halves and the probe's sample (default: 0)"
+    )
+    p.add_argument(
+        "--trained-on",
+        action="append",
+        default=[],
+        metavar="MANIFEST",
+        help="what the models were trained on: a manifest, or a table like --labels; of it the rows with soft labels, "
+        "and outside split 'eval' those with a label or in split 'train'. Tracks, paths, speakers, sentences (column "
+        "text) and unknown generators that evaluation shares with it are reported, and the scores without them; "
+        "repeatable",
+    )
+    p.add_argument(
+        "--error-rate",
+        type=_rate,
+        default=0.05,
+        metavar="SHARE",
+        help="find the confidence from which at most this share of answers is wrong, and the unknown score from which "
+        "at most this share of known algorithms is flagged: chosen on one half of the labelled tracks, measured on "
+        "the other (default: 0.05)",
+    )
+    p.add_argument(
+        "--probe",
+        type=_count,
+        default=1000,
+        metavar="N",
+        help="read N evaluated recordings (and N of --trained-on), a share of each class, and see how well a linear "
+        "classifier tells the classes from level, silence, bandwidth and duration alone; 0: read none (default: 1000, "
+        "which six classes need for a macro F1 within about 0.03)",
+    )
     cli.add_models(p, required=False)
     p.add_argument(
         "--curves", action="append", default=[], metavar="PATH", help="table with an epoch column to draw; repeatable"
@@ -58,6 +92,13 @@ def _count(text: str) -> int:
     return value
 
 
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
 def work(args: argparse.Namespace) -> str:
     from synatt.distributed.session import run_there
 
@@ -68,14 +109,24 @@ def work(args: argparse.Namespace) -> str:
 
 
 def _evaluate(args: argparse.Namespace) -> str:
-    from synatt.evaluation import evaluate, save, summary
+    from synatt.evaluation import evaluate, save
     from synatt.report import render
+    from synatt.summary import notes, summary
 
-    found = evaluate(args.input, args.labels, by=args.by, bootstrap=args.bootstrap, seed=args.seed)
+    found = evaluate(
+        args.input,
+        args.labels,
+        by=args.by,
+        bootstrap=args.bootstrap,
+        seed=args.seed,
+        trained_on=args.trained_on,
+        probe=args.probe,
+        error_rate=args.error_rate,
+    )
     # The page first: it is what can still refuse its input, and then nothing should be written.
     render(found, args.output, [*args.models, *args.curves])
     save(found, args.output)
-    return summary(found)
+    return "\n".join([summary(found), *notes(found)])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ scored. All scores are over tracks that are both, except `accuracy_all`, which i
 
 `metrics.json` (`Evaluation.metrics`; a number that is not defined is null):
     version, run (ids), classes (names in index order), unknown_class (name or null)
-    settings: predictions, labels (paths), by (columns), bootstrap, seed, interval (0.95)
+    settings: predictions, labels, trained_on (paths), by (columns), bootstrap, seed, probe, error_rate, interval (0.95)
     counts: predictions = answered + errors; predictions = labelled + unlabelled; labelled = labelled_answered +
         labelled_errors; unlabelled = unlabelled_answered + unlabelled_errors; labels (tracks with a true class in the
         label tables), labels_without_prediction
@@ -15,7 +15,7 @@ scored. All scores are over tracks that are both, except `accuracy_all`, which i
     per_class: one row per class (table `per_class`)
     groups: column -> score rows with `value` (table `groups`)
     unknown_generators: one row per generator of unknown speech against all known speech
-    calibration: n, ece, mean_confidence, bins
+    overlap, probe, calibration, reject, unknown_threshold, generators: see `synatt.scrutiny`
 """
 
 import io
@@ -30,32 +30,24 @@ import pyarrow.csv as pacsv
 
 from synatt import metrics as m
 from synatt import storage
+from synatt.confidence import CALIBRATION_BINS
 from synatt.constants import UNKNOWN
 from synatt.errors import UsageError
+from synatt.probe import PROBE_CLIPS
+from synatt.rejecting import ERROR_RATE
 from synatt.scored import Rows, join, read_predictions
 from synatt.scoring import Scorer, class_table, generator_scores, group_scores, score_row
+from synatt.scrutiny import scrutinise
+from synatt.tidy import plain, records, to_arrow
+from synatt.trained import Trained, read_trained
 from synatt.truth import Labels, read_labels
 
 # Columns by which scores are split when none is asked for, the first one leading.
 GROUP_COLUMNS = ("perturbation", "part", "split", "source", "generator", "speaker", "voice", "level")
 GROUP_VALUES = range(2, 51)
-GROUP_TITLES = {"macro_f1": "macro F1", "accuracy": "accuracy"}
-CALIBRATION_BINS = 15
 CURVE_POINTS = 1000
 LISTED_CLIPS = 50
 LISTED_CONFUSIONS = 20
-TEXT_COLUMNS: tuple[str, ...] = (
-    "answer",
-    "class",
-    "column",
-    "error",
-    "example",
-    "example_track",
-    "generator",
-    "kind",
-    "path",
-)
-TEXT_COLUMNS += ("second", "track", "truth", "value")
 
 
 class GroupColumnError(UsageError):
@@ -69,7 +61,8 @@ class Evaluation:
     Attributes:
         metrics: plain values, ready for JSON; the module's docstring lists the keys.
         tables: name -> Arrow table: `per_class`, `confusion`, `most_confused`, `groups`, `unknown_generators`,
-            `errors`, `roc`, `unknown_scores`, `reliability`, `coverage`, `most_uncertain`, `confident_mistakes`.
+            `errors`, `roc`, `unknown_scores`, `reliability`, `coverage`, `most_uncertain`, `confident_mistakes`,
+            and those of `synatt.scrutiny`.
     """
 
     metrics: dict[str, Any]
@@ -83,6 +76,9 @@ def evaluate(
     by: Sequence[str] | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
+    trained_on: Sequence[str] = (),
+    probe: int = PROBE_CLIPS,
+    error_rate: float = ERROR_RATE,
 ) -> Evaluation:
     """Score the predictions in the tables `predictions` against the true labels in the tables `labels`.
 
@@ -92,21 +88,34 @@ def evaluate(
         by: columns of the labels (or predictions) to split scores by; None takes those of `GROUP_COLUMNS` that have
             2 to 50 values among the labelled tracks.
         bootstrap: resamples of the tracks behind the 95 % intervals; 0 gives none.
-        seed: of the bootstrap.
+        seed: of the bootstrap, of the halves that thresholds are chosen on, and of the probe's sample.
+        trained_on: manifests (or tables like `labels`) with the rows that the models were trained on, to be compared
+            with the evaluated ones; see `synatt.trained`.
+        probe: recordings that are read to see how far shortcuts alone get; 0: none; see `synatt.probe`.
+        error_rate: wanted share of wrong answers among those accepted, and of known tracks flagged as unknown.
 
     Raises:
         UsageError: a subclass that says which file, column, track or label is wrong.
     """
     table, classes = read_predictions(predictions)
     truth = read_labels(labels, classes)
-    settings = {"predictions": list(predictions), "labels": list(labels), "bootstrap": bootstrap, "seed": seed}
-    return evaluate_rows(join(table, classes, truth), truth, classes, by=by, settings=settings)
+    trained = read_trained(trained_on, classes) if trained_on else None
+    settings: dict[str, Any] = {"predictions": list(predictions), "labels": list(labels)}
+    settings |= {"trained_on": list(trained_on)}
+    settings |= {"bootstrap": bootstrap, "seed": seed, "probe": probe, "error_rate": error_rate}
+    return evaluate_rows(join(table, classes, truth), truth, classes, by=by, settings=settings, trained=trained)
 
 
 def evaluate_rows(
-    rows: Rows, labels: Labels, classes: tuple[str, ...], *, by: Sequence[str] | None, settings: dict[str, Any]
+    rows: Rows,
+    labels: Labels,
+    classes: tuple[str, ...],
+    *,
+    by: Sequence[str] | None,
+    settings: dict[str, Any],
+    trained: Trained | None = None,
 ) -> Evaluation:
-    """`evaluate` on tables already read; `settings` gives `bootstrap` and `seed` and is kept in the metrics."""
+    """`evaluate` on tables already read; `settings` are its options of that name and are kept in the metrics."""
     scorer = Scorer(classes, settings["bootstrap"], np.random.default_rng(settings["seed"]))
     labelled = rows.where(rows.labelled)
     scored = labelled.where(labelled.answered)
@@ -127,7 +136,9 @@ def evaluate_rows(
         "confident_mistakes": _clips(scored.where(scored.truth != scored.answer), classes, ascending=False),
     }
     frames["most_confused"] = _most_confused(frames["confusion"])
-    groups = {c: _records(frames["groups"].query("column == @c").drop(columns="column")) for c in columns}
+    scrutiny = scrutinise(labelled, trained, columns, scorer, settings)
+    frames |= scrutiny.frames
+    groups = {c: records(frames["groups"].query("column == @c").drop(columns="column")) for c in columns}
     metrics = {
         "version": 1,
         "run": sorted({r for r in rows.run if r is not None}),
@@ -136,20 +147,13 @@ def evaluate_rows(
         "settings": {**settings, "by": columns, "interval": m.INTERVAL},
         "counts": _counts(rows, labels),
         "errors": dict(zip(frames["errors"]["kind"], frames["errors"]["n"].tolist(), strict=True)),
-        "overall": _plain(overall),
-        "per_class": _records(frames["per_class"]),
+        "overall": plain(overall),
+        "per_class": records(frames["per_class"]),
         "groups": groups,
-        "unknown_generators": _records(frames["unknown_generators"]),
-        "calibration": _plain(
-            {
-                "n": len(scored),
-                "ece": m.expected_calibration_error(m.reliability(*_confidence(scored), CALIBRATION_BINS)),
-                "mean_confidence": scored.confidence.mean() if len(scored) else None,
-                "bins": CALIBRATION_BINS,
-            }
-        ),
+        "unknown_generators": records(frames["unknown_generators"]),
+        **scrutiny.metrics,
     }
-    return Evaluation(metrics, {name: _table(frame) for name, frame in frames.items()})
+    return Evaluation(metrics, {name: to_arrow(frame) for name, frame in frames.items()})
 
 
 def _group_columns(columns: pd.DataFrame, by: Sequence[str] | None) -> list[str]:
@@ -210,12 +214,8 @@ def _unknown_scores(scored: Rows, scorer: Scorer, bins: int = 40) -> pd.DataFram
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], **counts})
 
 
-def _confidence(scored: Rows) -> tuple[np.ndarray, np.ndarray]:
-    return scored.confidence, scored.truth == scored.answer
-
-
 def _reliability(scored: Rows) -> pd.DataFrame:
-    return pd.DataFrame(m.reliability(*_confidence(scored), CALIBRATION_BINS))
+    return pd.DataFrame(m.reliability(scored.confidence, scored.truth == scored.answer, CALIBRATION_BINS))
 
 
 def _clips(rows: Rows, classes: tuple[str, ...], ascending: bool) -> pd.DataFrame:
@@ -257,32 +257,6 @@ def _counts(rows: Rows, labels: Labels) -> dict[str, int]:
     }
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [_plain(row) for row in frame.to_dict("records")]
-
-
-def _plain(row: dict[Any, Any]) -> dict[str, Any]:
-    """Python numbers; what is not finite becomes null."""
-    out = {}
-    for name, found in row.items():
-        value = found.item() if isinstance(found, np.generic) else found
-        out[str(name)] = None if isinstance(value, float) and not np.isfinite(value) else value
-    return out
-
-
-def _table(frame: pd.DataFrame) -> pa.Table:
-    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    # A column without a single value has no type of its own; the schema must not depend on the data.
-    return table.cast(pa.schema([_field(field) for field in table.schema]))
-
-
-def _field(field: pa.Field) -> pa.Field:
-    if field.name in TEXT_COLUMNS:
-        return field.with_type(pa.string())
-    counts = field.name == "n" or field.name.startswith("n_")
-    return field.with_type(pa.int64() if counts or pa.types.is_integer(field.type) else pa.float64())
-
-
 def save(evaluation: Evaluation, output: str) -> None:
     """Write `metrics.json` and `tables/<name>.parquet` and `.csv` below the folder or URI `output`."""
     for name, table in evaluation.tables.items():
@@ -291,34 +265,3 @@ def save(evaluation: Evaluation, output: str) -> None:
         storage.write_bytes(storage.join(output, "tables", f"{name}.csv"), sink.getvalue())
         storage.write_table(storage.join(output, "tables", f"{name}.parquet"), table)
     storage.write_json(storage.join(output, "metrics.json"), evaluation.metrics)
-
-
-def leading_score(rows: list[dict[str, Any]]) -> str:
-    """The score to show for some groups: macro F1, or accuracy when one of them has a single true class."""
-    return "accuracy" if any(r["n"] and r["macro_f1"] is None for r in rows) else "macro_f1"
-
-
-def summary(evaluation: Evaluation, column: str | None = None) -> str:
-    """A small text table: one line per value of a group column and one for all, with counts and intervals.
-
-    Args:
-        evaluation: what `evaluate` returned.
-        column: the group column; None takes the first one.
-    """
-    metrics = evaluation.metrics
-    columns = metrics["settings"]["by"]
-    column = column or (columns[0] if columns else None)
-    groups = metrics["groups"].get(column, [])
-    name = leading_score(groups)
-    lines = [[column or "tracks", "scored", "no answer", GROUP_TITLES[name], "95 % interval"]]
-    for row in [*groups, {**metrics["overall"], "value": "all"}]:
-        shown = "(not given)" if row["value"] is None else str(row["value"])
-        limits = "n/a" if row[f"{name}_low"] is None else f"{row[f'{name}_low']:.3f} - {row[f'{name}_high']:.3f}"
-        score = "n/a" if row[name] is None else f"{row[name]:.3f}"
-        lines.append([shown, f"{row['n']:,}", f"{row['n_errors']:,}", score, limits])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines]
-    counts = metrics["counts"]
-    if counts["unlabelled"]:
-        text.append(f"{counts['unlabelled']:,} of {counts['predictions']:,} tracks have no true label: not scored")
-    return "\n".join(text)

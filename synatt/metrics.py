@@ -207,6 +207,20 @@ def coverage_curve(confidence_N: np.ndarray, correct_N: np.ndarray, points: int 
     }
 
 
+def wilson_interval(hits: np.ndarray | int, n: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
+    """95 % limits of a share `hits` / `n` (Wilson 1927, JASA 22:209); NaN where `n` is 0.
+
+    Unlike the bootstrap, it has a width where none or all of the rows are hits.
+    """
+    z = 1.959964  # the standard normal's 0.975 quantile
+    share = _ratio(np.asarray(hits), np.asarray(n))
+    n = np.where(np.asarray(n) > 0, n, np.nan)
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # Rounding must not move a limit past the share itself.
+    return np.minimum(share, np.maximum(0.0, middle - half)), np.maximum(share, np.minimum(1.0, middle + half))
+
+
 def _ratio(part: np.ndarray, whole: np.ndarray, empty: float = float("nan")) -> np.ndarray:
     part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
     return np.divide(part, whole, out=np.full(part.shape, empty), where=whole > 0)

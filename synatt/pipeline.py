@@ -232,18 +232,23 @@ def _predict(rows: Callable[[], Manifest], recipe: Recipe, models: str, output: 
 
 
 def _evaluate(names: list[str], output: str, settings: PipelineSettings) -> None:
-    from synatt.evaluation import evaluate, save, summary
+    from synatt.evaluation import evaluate, save
     from synatt.report import render
+    from synatt.summary import notes, summary
 
+    rows, soft = [storage.join(output, "manifest")], [storage.join(output, name, "soft") for name in names]
     stages = {
         # The first stage is judged too, so that one sees what the soft labels brought.
-        "supervised": [storage.join(output, name, "soft", "predictions") for name in names],
-        "semi-supervised": [storage.join(output, "predictions", name, "predictions") for name in names],
+        "supervised": ([storage.join(output, name, "soft", "predictions") for name in names], rows),
+        "semi-supervised": (
+            [storage.join(output, "predictions", name, "predictions") for name in names],
+            [*rows, *(storage.join(folder, "manifest.parquet") for folder in soft)],
+        ),
     }
-    for stage, tables in stages.items():
-        found = evaluate(tables, settings.labels, by=settings.by or None)
+    for stage, (tables, trained_on) in stages.items():
+        found = evaluate(tables, settings.labels, by=settings.by or None, trained_on=trained_on)
         folder = storage.join(output, "report") if stage == "semi-supervised" else storage.join(output, "report", stage)
         render(found, folder, [storage.join(output, name, stage) for name in names])
         save(found, folder)
         storage.write_text(storage.join(folder, "summary.txt"), summary(found) + "\n")
-        log.info("%s:\n%s", stage, summary(found))
+        log.info("%s:\n%s", stage, "\n".join([summary(found), *notes(found)]))

@@ -1,6 +1,7 @@
 """Scores of labelled rows with their bootstrap intervals: of all, of groups, of classes, of unknown generators."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,31 +55,33 @@ def score_row(labelled: Rows, scorer: Scorer) -> dict[str, Any]:
         "n_unknown": int(unknown.sum()),
     }
     resampled = m.resample_counts(confusion, scorer.bootstrap, scorer.rng)
-    row |= _with_limits(m.macro_scores(confusion), m.macro_scores(resampled))
+    row |= with_limits(m.macro_scores(confusion), m.macro_scores(resampled))
     row |= _detection(scored.unknown_score, unknown, scorer)
     drawn = m.resample_counts(right, scorer.bootstrap, scorer.rng)
     all_scores = [{"accuracy_all": c[..., 0] / np.maximum(1, c.sum(-1))} for c in (right, drawn)]
-    return row | (_with_limits(*all_scores) if len(labelled) else dict.fromkeys(_limit_names("accuracy_all"), np.nan))
+    return row | (with_limits(*all_scores) if len(labelled) else dict.fromkeys(limit_names("accuracy_all"), np.nan))
 
 
 def _detection(score: np.ndarray, unknown: np.ndarray, scorer: Scorer) -> dict[str, Any]:
     counts = m.score_counts(score, unknown)
     drawn = counts.merged(INTERVAL_SCORE_STEPS).resample(scorer.bootstrap, scorer.rng)
     if not len(score):
-        return {name: np.nan for score_name in m.DETECTION_SCORES for name in _limit_names(score_name)}
-    return _with_limits(m.detection_scores(counts), m.detection_scores(drawn))
+        return {name: np.nan for score_name in m.DETECTION_SCORES for name in limit_names(score_name)}
+    return with_limits(m.detection_scores(counts), m.detection_scores(drawn))
 
 
-def _limit_names(name: str) -> tuple[str, str, str]:
+def limit_names(name: str) -> tuple[str, str, str]:
+    """The columns of a score: its own, and those of its lower and upper limit."""
     return name, f"{name}_low", f"{name}_high"
 
 
-def _with_limits(estimates: dict[str, Any], samples: dict[str, np.ndarray]) -> dict[str, Any]:
+def with_limits(estimates: dict[str, Any], samples: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Each estimate with the limits of its 95 % interval over the resampled scores ``[R]`` of the same name."""
     out: dict[str, Any] = {}
     for name, estimate in estimates.items():
         # A resample of a group where the score is not defined may define it; the group still has no score.
         limits = m.interval(samples[name]) if np.isfinite(estimate) else (np.nan, np.nan)
-        out |= dict(zip(_limit_names(name), map(float, (estimate, *limits)), strict=True))
+        out |= dict(zip(limit_names(name), map(float, (estimate, *limits)), strict=True))
     return out
 
 
@@ -86,13 +89,17 @@ def group_scores(labelled: Rows, columns: list[str], scorer: Scorer) -> pd.DataF
     """One `score_row` per value of each column, with `column` and `value` (null: not given) in front."""
     out = []
     for column in columns:
-        values = labelled.columns[column]
-        for value in sorted(values.unique(), key=_natural):
-            mask = values.isna() if pd.isna(value) else values == value
-            shown = None if pd.isna(value) else value
-            out.append({"column": column, "value": shown, **score_row(labelled.where(mask.to_numpy(bool)), scorer)})
+        for value, here in sorted_values(labelled.columns[column]):
+            out.append({"column": column, "value": value, **score_row(labelled.where(here), scorer)})
     empty = score_row(labelled.where(np.zeros(len(labelled), bool)), scorer)
     return pd.DataFrame(out, columns=["column", "value", *empty])
+
+
+def sorted_values(values: pd.Series) -> Iterator[tuple[Any, np.ndarray]]:
+    """Each value of a column (null: not given) with the boolean ``[N]`` of its rows, numbers by size, null last."""
+    for value in sorted(values.unique(), key=_natural):
+        mask = values.isna() if pd.isna(value) else values == value
+        yield None if pd.isna(value) else value, mask.to_numpy(bool)
 
 
 def _natural(value: Any) -> tuple[bool, list[tuple[float, str]]]:
@@ -106,8 +113,8 @@ def _natural(value: Any) -> tuple[bool, list[tuple[float, str]]]:
 def generator_scores(scored: Rows, scorer: Scorer) -> pd.DataFrame:
     """Each generator of unknown speech against all known speech; `accuracy` is the share answered as unknown."""
     out = []
-    names = ["generator", "n", "n_known", *_limit_names("accuracy")]
-    names += [name for score in m.DETECTION_SCORES for name in _limit_names(score)]
+    names = ["generator", "n", "n_known", *limit_names("accuracy")]
+    names += [name for score in m.DETECTION_SCORES for name in limit_names(score)]
     if scorer.unknown is not None and "generator" in scored.columns:
         unknown = scorer.is_unknown(scored)
         generator = scored.columns["generator"]
@@ -117,9 +124,37 @@ def generator_scores(scored: Rows, scorer: Scorer) -> pd.DataFrame:
             cells = np.array([right, this.sum() - right])
             drawn = m.resample_counts(cells, scorer.bootstrap, scorer.rng)
             row = {"generator": value, "n": int(this.sum()), "n_known": int((~unknown).sum())}
-            row |= _with_limits({"accuracy": right / this.sum()}, {"accuracy": drawn[:, 0] / this.sum()})
+            row |= with_limits({"accuracy": right / this.sum()}, {"accuracy": drawn[:, 0] / this.sum()})
             against = this | ~unknown
             out.append(row | _detection(scored.unknown_score[against], this[against], scorer))
+    return pd.DataFrame(out, columns=names)
+
+
+def generator_frame(labelled: Rows, scorer: Scorer) -> pd.DataFrame:
+    """Table `generators`: each generator of each true class, known or not, and what it is most often taken for.
+
+    `n` labelled and answered tracks, `n_errors` labelled ones without an answer, `accuracy` with Wilson's limits (many
+    generators have few tracks, all of them right), `wrong_answer` the most frequent wrong class and `n_wrong_answer`
+    its tracks; null and 0 when no answer is wrong. Without a column `generator` there are no rows.
+    """
+    names = ["generator", "truth", "n", "n_errors", *limit_names("accuracy"), "wrong_answer", "n_wrong_answer"]
+    out = []
+    for value, here in sorted_values(labelled.columns["generator"]) if "generator" in labelled.columns else ():
+        for truth in np.unique(labelled.truth[here]):
+            rows = labelled.where(here & (labelled.truth == truth))
+            answers = np.bincount(rows.answer[rows.answered], minlength=len(scorer.classes))
+            n, right = int(answers.sum()), int(answers[truth])
+            wrong = np.where(np.arange(len(answers)) == truth, 0, answers)
+            often = int(wrong.argmax())
+            low, high = m.wilson_interval(right, n)
+            limits = (right / n if n else np.nan, float(low), float(high))
+            row = {"generator": value, "truth": scorer.classes[truth], "n": n, "n_errors": len(rows) - n}
+            row |= dict(zip(limit_names("accuracy"), limits, strict=True))
+            row |= {
+                "wrong_answer": scorer.classes[often] if wrong[often] else None,
+                "n_wrong_answer": int(wrong[often]),
+            }
+            out.append(row)
     return pd.DataFrame(out, columns=names)
 
 
@@ -143,6 +178,6 @@ def class_table(confusion: np.ndarray, rows: Rows, scorer: Scorer) -> pd.DataFra
     scores = zip(("precision", "recall", "f1"), m.class_scores(confusion), m.class_scores(drawn), strict=True)
     for name, estimate, samples in scores:
         limits = np.where(np.isfinite(estimate), m.interval(samples), np.nan)
-        for column, values in zip(_limit_names(name), (estimate, *limits), strict=True):
+        for column, values in zip(limit_names(name), (estimate, *limits), strict=True):
             frame[column] = values
     return frame

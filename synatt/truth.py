@@ -19,6 +19,8 @@ from synatt.manifest import CLASSES_KEY
 
 LABEL_COLUMNS = ("label", "algorithm")
 UNLABELLED = -1
+# What stands in the column `p` (soft labels) of a table that was read as text, where a row has one.
+GIVEN = "given"
 
 
 class LabelsError(UsageError):
@@ -46,7 +48,7 @@ def read_labels(paths: Sequence[str], classes: Sequence[str]) -> Labels:
     Raises:
         LabelsError: a file is unreadable, lacks a column, names a track twice or a label outside `classes`.
     """
-    parts = [_read_one(path, classes) for path in paths]
+    parts = [read_label_table(path, classes).drop(columns="p", errors="ignore") for path in paths]
     if not parts:
         return Labels(pd.Index([], dtype=object), np.zeros(0, np.int64), pd.DataFrame())
     merged = pd.concat(parts, ignore_index=True)
@@ -62,7 +64,12 @@ def some(names: Sequence[str] | np.ndarray | pd.Index, n: int = 3) -> str:
     return ", ".join(repr(str(name)) for name in names[:n])
 
 
-def _read_one(path: str, classes: Sequence[str]) -> pd.DataFrame:
+def read_label_table(path: str, classes: Sequence[str]) -> pd.DataFrame:
+    """One table as text, with `track` and, as an index into `classes`, `label`; `p` only says where it is given.
+
+    Raises:
+        LabelsError: as `read_labels`, but for tracks that stand twice.
+    """
     table, own_classes = _read_text_columns(path)
     found = ", ".join(str(c) for c in table.columns) or "none"
     if "track" not in table.columns:
@@ -145,6 +152,9 @@ def _as_text(table: pa.Table) -> pd.DataFrame:
     columns = {}
     for name in table.column_names:
         values = table.column(name)
+        if name == "p":
+            columns[name] = pd.Series(values.is_valid().to_pylist(), dtype=object).map({True: GIVEN, False: None})
+            continue
         if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
             continue
         columns[name] = pd.Series(values.cast(pa.string()).to_pylist(), dtype=object)

@@ -14,7 +14,8 @@ from sklearn import metrics as sk
 
 from synatt import manifest, predictions
 from synatt.errors import UsageError
-from synatt.evaluation import Evaluation, evaluate, save, summary
+from synatt.evaluation import Evaluation, evaluate, save
+from synatt.summary import notes, summary
 
 CLASSES = ("alpha", "beta", "unknown")
 Write = Callable[..., str]
@@ -336,3 +337,82 @@ def test_an_answer_outside_the_classes_is_refused(write: Write) -> None:
 def test_an_unknown_group_column_is_refused_with_those_there_are(write: Write) -> None:
     with pytest.raises(UsageError, match=r"no column 'room' to group by; labels and predictions have speaker,"):
         scored(write, [0], labels([0], speaker=["a"]), by=["room"])
+
+
+def test_every_generator_has_its_count_its_interval_and_what_it_is_taken_for(write: Write) -> None:
+    truth = labels([0, 0, 0, 1, 2, 2, 1], generator=["a", "a", "a", "b", "voc", "voc", None])
+    found = scored(write, [0, 1, 1, 1, 2, None, 1], truth).metrics["generators"]
+    rows = {row["generator"]: row for row in found}
+    assert [row["generator"] for row in found] == ["a", "b", "voc", None]
+    assert (rows["a"]["truth"], rows["a"]["n"], rows["a"]["accuracy"]) == ("alpha", 3, pytest.approx(1 / 3))
+    assert (rows["a"]["wrong_answer"], rows["a"]["n_wrong_answer"]) == ("beta", 2)
+    assert (rows["voc"]["n"], rows["voc"]["n_errors"], rows["voc"]["accuracy"]) == (1, 1, 1)
+    assert rows["voc"]["wrong_answer"] is None
+    # All of one track right is not known to be 100 %.
+    assert rows["voc"]["accuracy_low"] < 0.3
+    assert scored(write, [0], labels([0])).metrics["generators"] == []
+
+
+def test_a_generator_without_an_answer_has_no_accuracy(write: Write) -> None:
+    row = scored(write, [None, 1], labels([0, 1], generator=["a", "b"])).metrics["generators"][0]
+    assert (row["n"], row["n_errors"], row["accuracy"], row["accuracy_low"]) == (0, 1, None, None)
+
+
+UNDEFINED_IN_ONE_CLASS = ("macro_f1", "macro_precision", "macro_recall", "auroc", "eer", "fpr_at_95_tpr")
+
+
+@pytest.mark.parametrize("truth", [0, 2], ids=["known", "unknown"])
+def test_a_group_of_one_class_or_of_no_answer_has_null_where_nothing_is_defined(write: Write, truth: int) -> None:
+    table = labels([truth] * 6 + [0, 1, 2, 2], part=["one"] * 6 + ["none"] * 2 + ["both"] * 2)
+    found = scored(write, [0, 1, 2, 2, 0, truth, None, None, 2, None], table, by=["part"]).metrics
+    one, none = (next(g for g in found["groups"]["part"] if g["value"] == v) for v in ("one", "none"))
+    for name in UNDEFINED_IN_ONE_CLASS:
+        assert [one[name], one[f"{name}_low"], one[f"{name}_high"]] == [None] * 3
+    counts = {"value", "n", "n_errors", "n_classes", "n_known", "n_unknown"}
+    # Of tracks without an answer only this is known: that none was answered right.
+    assert none["accuracy_all"] == 0
+    assert all(none[k] is None for k in none if k not in counts and not k.startswith("accuracy_all"))
+    calibration = {g["value"]: g for g in found["calibration"]["groups"]["part"]}
+    assert calibration["one"]["n"] == 6 and calibration["one"]["ece_low"] is not None
+    assert "none" not in calibration or all(calibration["none"][k] is None for k in ("ece", "brier", "nll"))
+
+
+def test_nothing_to_score_has_no_number_anywhere(write: Write) -> None:
+    found = scored(write, [None, None], labels([0, 1], generator=["a", "b"]), by=["generator"]).metrics
+    for name, counts in (("reject", ["n", "n_accepted"]), ("unknown_threshold", ["n_known", "n_unknown"])):
+        assert found[name]["threshold"] is None and found[name]["reason"]
+        assert all(row[c] == 0 for row in found[name]["halves"] for c in counts)
+    assert found["probe"]["reason"] == "none of the 0 recordings could be read (there are none)"
+    assert found["probe"]["overall"] == []
+    assert [found["calibration"][k] for k in ("n", "ece", "ece_low", "brier", "nll")] == [0, None, None, None, None]
+    assert found["overlap"] is None
+
+
+def test_what_was_trained_on_is_compared_and_scored_apart(write: Write) -> None:
+    truth = labels([0, 1, 0, 1], speaker=["s", "s", "n", "n"])
+    seen = write("track,label,speaker\nx,0,s\n", "seen.csv")
+    found = scored(write, [0, 1, 1, 0], truth, trained_on=[seen]).metrics
+    kinds = {row["kind"]: row for row in found["overlap"]["kinds"]}
+    assert found["overlap"]["n_trained"] == 1 and found["settings"]["trained_on"] == [seen]
+    assert (kinds["speaker"]["n_touched"], kinds["speaker"]["untouched"]["macro_f1"]) == (2, 0)
+    assert kinds["sentence"]["untouched"] is None and kinds["sentence"]["share"] is None
+    lines = notes(scored(write, [0, 1, 1, 0], truth, trained_on=[seen]))
+    assert lines[0].startswith("overlap with training, in tracks: speaker 2 of 4;")
+    assert not any("overlap" in line for line in notes(scored(write, [0, 1, 1, 0], truth)))
+
+
+def test_notes_give_thresholds_with_both_rates_and_say_why_there_is_none(write: Write) -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, 3, 90).tolist()
+    lines = notes(scored(write, truth, labels(truth), error_rate=0.1))
+    assert lines[0].startswith(
+        "shortcut probe: n/a: none of the 90 recordings could be read (70 not tried, 20 missing)"
+    )
+    assert lines[1].startswith("confidence >= 0.800 for 10.0% errors, measured on the other half: accepted 100.0% (")
+    assert "wrong of those 0.0% (0.0% - 4.1%)" in lines[1]
+    assert lines[2].startswith("unknown score >=") and "known flagged" in lines[2]
+    wrong = [(t + 1) % 3 for t in truth]
+    assert "confidence for 10.0% errors: n/a: no threshold reaches it" in notes(
+        scored(write, wrong, labels(truth), error_rate=0.1)
+    )
+    assert notes(scored(write, [None], labels([0]))) == []

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.stats import binomtest
 from sklearn import metrics as sk
 
 from synatt import metrics as m
@@ -206,3 +207,16 @@ def test_coverage_curve_ends_with_all_rows_and_their_accuracy(rows: tuple[np.nda
     assert (np.diff(curve["coverage"]) > 0).all()
     accepted = confidence >= curve["min_confidence"][0]
     assert curve["accuracy"][0] == pytest.approx(correct[accepted].mean())
+
+
+@given(st.integers(1, 200), st.data())
+def test_a_shares_limits_are_scipys(n: int, data: st.DataObject) -> None:
+    hits = data.draw(st.integers(0, n))
+    low, high = m.wilson_interval(hits, n)
+    want = binomtest(hits, n).proportion_ci(0.95, "wilson")
+    assert (float(low), float(high)) == pytest.approx((want.low, want.high), abs=1e-6)
+    assert 0 <= low <= hits / n <= high <= 1
+
+
+def test_a_share_of_nothing_has_no_limits() -> None:
+    assert np.isnan(m.wilson_interval(0, 0)).all()

@@ -56,8 +56,8 @@ def render_corpus(
     """Speech of known and unknown algorithms under `folder`, a manifest of all of it, labels for evaluation.
 
     Writes `folder/speech/<track>.flac` (16 kHz, mono, 16 bit), `folder/labels.parquet` (evaluation tracks, columns
-    `LABELS`) and `folder/manifest.parquet` (split 'train' or 'eval'; label, speaker and generator are null in the
-    latter). A file is written whole or not at all and the manifest last: after an interruption the same call goes
+    `LABELS`) and `folder/manifest.parquet` (split 'train' or 'eval'; label, speaker, generator and text are null in
+    the latter). A file is written whole or not at all and the manifest last: after an interruption the same call goes
     on where it stopped. A seed fixes every sample.
 
     Args:
@@ -116,6 +116,7 @@ def _row(clip: Clip, speech: str) -> dict[str, Any]:
     }
     if not _is_eval(clip):
         row |= {"label": clip.label, "speaker": clip.utterance.voice, "generator": clip.generator}
+        row |= {"text": clip.utterance.text}
     return row
 
 

@@ -10,10 +10,11 @@ import jinja2
 import pandas as pd
 
 from synatt import storage
-from synatt.evaluation import GROUP_TITLES, Evaluation, leading_score
-from synatt.report import plots
+from synatt.evaluation import Evaluation
+from synatt.report import groupplots, plots
 from synatt.report.curves import Curve, read_curves
 from synatt.report.style import css_variables
+from synatt.summary import GROUP_TITLES, leading_score
 
 REPORT_FILE = "report.html"
 # More bars than this are not looked at; the tables have them all.
@@ -80,6 +81,7 @@ def page(evaluation: Evaluation, drawn: dict[str, Plot]) -> str:
         shown_groups=SHOWN_GROUPS,
         numbered_classes=plots.NUMBERED_CLASSES,
         shown_clips=SHOWN_CLIPS,
+        shown_reliabilities=groupplots.SHOWN_RELIABILITIES,
     )
 
 
@@ -95,6 +97,7 @@ def draw(evaluation: Evaluation, curves: Sequence[Curve] = ()) -> dict[str, Plot
         out += [_group(column, rows, metrics["overall"]) for column, rows in metrics["groups"].items() if rows]
         out += [_classes(metrics), _confusion(table["confusion"], metrics), *_detection(table, metrics)]
         out += _confidence(table, metrics)
+        out += _group_confidence(table["reliability_by"], metrics)
     return {plot.name: plot for plot in [*out, *_curves(curves)]}
 
 
@@ -165,6 +168,20 @@ def _confidence(table: dict[str, pd.DataFrame], metrics: dict[str, Any]) -> list
             f"Accuracy over the most confident share of tracks; over all of them {metrics['overall']['accuracy']:.2f}",
         ),
     ]
+
+
+def _group_confidence(table: pd.DataFrame, metrics: dict[str, Any]) -> list[Plot]:
+    out = []
+    for column, rows in metrics["calibration"]["groups"].items():
+        bins = table[table["column"] == column]
+        if not bins["n"].sum():
+            continue
+        ece = {row["value"]: row["ece"] for row in rows}
+        shown = groupplots.shown_values(bins)
+        words = _listing(["(not given)" if v is None else v for v in shown], [_score(ece[v]) for v in shown])
+        alt = f"Reliability diagrams by {column}, expected calibration error: {words}"
+        out.append(Plot(f"reliability_by_{column}", groupplots.reliability_grid(bins, ece), alt))
+    return out
 
 
 def _curves(curves: Sequence[Curve]) -> list[Plot]:

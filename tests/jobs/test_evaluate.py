@@ -46,6 +46,29 @@ def test_it_writes_metrics_tables_plots_and_the_page_and_says_where(
     assert "<svg" in (out / "plots" / "by_level.svg").read_text()
 
 
+def test_overlap_probe_and_thresholds_are_printed_and_kept(
+    clip_paths: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = [i % 2 for i in range(12)]
+    outcomes = [predictions.Outcome(f"t{i}", path, 1.0, 16_000) for i, path in enumerate(clip_paths)]
+    probs = np.eye(3, dtype=np.float32)[truth] * 0.7 + 0.1
+    pq.write_table(predictions.table(outcomes, probs, ("a", "b", "unknown"), "run-1"), tmp_path / "p.parquet")
+    tracks = {"track": [f"t{i}" for i in range(12)], "label": truth, "text": [f"Sentence {i}." for i in range(12)]}
+    pd.DataFrame(tracks).to_csv(tmp_path / "l.csv", index=False)
+    (tmp_path / "m.csv").write_text("track,path,label,split,text\nx,/x.wav,0,train,sentence 3\n")
+    options = ["--labels", str(tmp_path / "l.csv"), "--trained-on", str(tmp_path / "m.csv"), "--probe", "10"]
+    given = ["--input", str(tmp_path / "p.parquet"), *options, "--error-rate", "0.2", "--bootstrap", "50"]
+    assert evaluate.main([*given, "--output", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().err
+    assert "overlap with training, in tracks: sentence 1 of 12" in said
+    assert "shortcut probe: level, silence, bandwidth, duration alone: macro F1" in said
+    assert "confidence >= 0.800 for 20.0% errors" in said
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["settings"]["error_rate"] == 0.2
+    assert (metrics["probe"]["n_sampled"], metrics["probe"]["n_read"]) == (10, 10)
+    assert pq.read_table(tmp_path / "out" / "tables" / "overlap.parquet")["n_touched"].to_pylist()[3] == 1
+
+
 def test_without_labels_it_counts(inputs: list[str], tmp_path: Path) -> None:
     assert evaluate.main([*inputs[:2], "--output", str(tmp_path / "out")]) == 0
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
@@ -60,6 +83,7 @@ def test_without_labels_it_counts(inputs: list[str], tmp_path: Path) -> None:
         (["--models", "{tmp}/nowhere"], "nowhere"),
         (["--curves", "{tmp}/l.csv"], "no column 'epoch'"),
         (["--labels", "{tmp}/l.csv"], "stand more than once in the true labels"),
+        (["--trained-on", "{tmp}/nowhere.csv"], "nowhere.csv"),
     ],
 )
 def test_a_usage_error_is_one_line_exit_code_2_and_no_output(
@@ -73,7 +97,17 @@ def test_a_usage_error_is_one_line_exit_code_2_and_no_output(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("options", [["--bootstrap", "-1"], ["--bootstrap", "many"], ["--no-such-option"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--error-rate", "0"],
+        ["--error-rate", "5"],
+        ["--probe", "-1"],
+        ["--bootstrap", "-1"],
+        ["--bootstrap", "many"],
+        ["--no-such-option"],
+    ],
+)
 def test_a_bad_option_exits_with_2(inputs: list[str], tmp_path: Path, options: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         evaluate.main([*inputs, *options, "--output", str(tmp_path / "out")])

@@ -46,8 +46,8 @@ def test_every_row_of_the_manifest_is_a_playable_clip(corpus: RenderedCorpus) ->
 def test_evaluation_rows_hide_what_the_labels_tell(corpus: RenderedCorpus) -> None:
     rows = manifest.read(corpus.manifest_path).table.to_pylist()
     train, hidden = ([r for r in rows if r["split"] == split] for split in ("train", "eval"))
-    assert all(r[name] is not None for r in train for name in ("label", "generator", "speaker"))
-    assert all(r[name] is None for r in hidden for name in ("label", "generator", "speaker"))
+    assert all(r[name] is not None for r in train for name in ("label", "generator", "speaker", "text"))
+    assert all(r[name] is None for r in hidden for name in ("label", "generator", "speaker", "text"))
     truth = {r["track"]: r for r in storage.read_table(corpus.labels_path).to_pylist()}
     assert set(truth) == {r["track"] for r in hidden}
     for level in ("clean", "weak", "strong"):

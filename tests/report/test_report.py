@@ -26,7 +26,9 @@ def build(tmp_path: Path) -> Build:
         answer: Sequence[int | None],
         truth: Sequence[int | None],
         tracks: Sequence[str] | None = None,
+        paths: Sequence[str] | None = None,
         classes: tuple[str, ...] = CLASSES,
+        trained_on: str | None = None,
         **columns: Sequence[Any],
     ) -> Evaluation:
         rng = np.random.default_rng(5)
@@ -35,17 +37,19 @@ def build(tmp_path: Path) -> Build:
         for row, index in zip(probs, answer, strict=True):
             row[index or 0] += 1.0 + rng.random()
         outcomes = [
-            predictions.Outcome(
-                name, f"/audio/{name}", 2.0, 16_000, "silent: every sample is zero" if a is None else None
-            )
-            for name, a in zip(names, answer, strict=True)
+            predictions.Outcome(name, place, 2.0, 16_000, "silent: every sample is zero" if a is None else None)
+            for name, place, a in zip(names, paths or [f"/audio/{n}" for n in names], answer, strict=True)
         ]
         probs /= probs.sum(1, keepdims=True) if len(probs) else 1
         path = tmp_path / "predictions.parquet"
         pq.write_table(predictions.table(outcomes, probs, classes, "ensemble-1/run-1"), path)
         labels = pd.DataFrame({"track": names, "label": truth, **columns})
         labels.to_csv(tmp_path / "labels.csv", index=False)
-        return evaluate([str(path)], [str(tmp_path / "labels.csv")], bootstrap=200)
+        seen = []
+        if trained_on is not None:
+            (tmp_path / "seen.csv").write_text(trained_on)
+            seen = [str(tmp_path / "seen.csv")]
+        return evaluate([str(path)], [str(tmp_path / "labels.csv")], bootstrap=200, trained_on=seen)
 
     return build_evaluation
 
@@ -212,3 +216,59 @@ def test_curves_that_are_none_are_refused(tmp_path: Path, text: str, says: str) 
     (tmp_path / "curve.csv").write_text(text)
     with pytest.raises(CurveError, match=says):
         read_curves([str(tmp_path)])
+
+
+def test_the_page_says_what_training_had_seen_or_that_nobody_said_it(build: Build, tmp_path: Path) -> None:
+    truth, speaker = [0, 1, 3, 3] * 3, ["<b>ann</b>", "bob", "bob", "eve"] * 3
+    text = Path(render(build(truth, truth, speaker=speaker), str(tmp_path / "out"))).read_text()
+    assert "Not checked: which rows the models were trained on was not said" in text
+    seen = "track,label,speaker\nx,0,<b>ann</b>\n"
+    found = build(truth, truth, speaker=speaker, trained_on=seen)
+    text = Path(render(found, str(tmp_path / "out"))).read_text()
+    assert "The 12 labelled tracks were compared with 1 rows" in text
+    assert "&lt;b&gt;ann&lt;/b&gt;" in text and "<b>ann</b>" not in text
+    assert "not given: the evaluated tracks and the training rows have no text" in text
+    assert re.search(r"<th>speaker</th><td>not seen</td><td class=\"n\">9</td>", text)
+
+
+def test_the_page_shows_a_probe_and_flags_what_shortcuts_explain(
+    build: Build, tmp_path: Path, clip_paths: list[str]
+) -> None:
+    import soundfile as sf
+
+    paths = []
+    for i, path in enumerate(clip_paths):
+        wave, rate_hz = sf.read(path)
+        paths.append(str(tmp_path / f"{i}.wav"))
+        sf.write(paths[-1], wave * (1 if i % 2 else 0.01), rate_hz)
+    truth = [i % 2 for i in range(12)]
+    assert "Not measured: none of the 12 recordings could be read" in page_text(build(truth, truth), tmp_path)
+    found = build(truth, truth, paths=paths, level=["w"] * 6 + ["s"] * 6, generator=[f"g{t}" for t in truth])
+    text = page_text(found, tmp_path)
+    assert "12 of 12 sampled recordings could be read" in text
+    assert re.search(r'<div class="fit">level</div>.*<td class="wrong">yes</td>', text)
+    assert "n/a for 2 further values of generator" not in text  # none of its values can be probed: no table at all
+    assert "g0" in text and "Generator by generator" in text
+
+
+def page_text(found: Evaluation, folder: Path) -> str:
+    return Path(render(found, str(folder / "out"))).read_text()
+
+
+def test_every_group_column_has_its_reliability_and_every_threshold_its_halves(
+    full: Evaluation, tmp_path: Path
+) -> None:
+    text = page_text(full, tmp_path)
+    for column in ("perturbation", "generator"):
+        svg = (tmp_path / "out" / "plots" / f"reliability_by_{column}.svg").read_text()
+        assert svg.count(", ECE 0.") == len(full.metrics["calibration"]["groups"][column])
+        assert f"Calibration by {column}" in text
+    assert text.count("first half, chosen on the second") == 2
+    assert f"<b>{full.metrics['reject']['threshold']:.3f}</b>" in text
+
+
+def test_only_the_largest_groups_have_a_reliability_diagram(build: Build, tmp_path: Path) -> None:
+    index = [i % 4 for i in range(120)]
+    found = build(index, index, speaker=[f"s{i % 15 if i < 90 else 0}" for i in range(120)])
+    assert "The 12 largest of 15 groups." in page_text(found, tmp_path)
+    assert (tmp_path / "out" / "plots" / "reliability_by_speaker.svg").read_text().count("n = ") == 12
