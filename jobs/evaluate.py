@@ -19,11 +19,15 @@ def parser() -> argparse.ArgumentParser:
         rate of errors, what level, silence, bandwidth and duration alone would reach, overlap with training; with 95 %
         intervals.
         Writes metrics.json, tables/, plots/ and report.html. Tracks without a label or an answer are only counted.
+        With --explain the page also shows and plays clips, with what in them spoke for each answer; where embeddings
+        lie beside the predictions (predict --embeddings), a map of them.
         """,
         """
         python -m jobs.evaluate --input out/predictions --labels labels.csv --by perturbation --output out/evaluation
         python -m jobs.evaluate --input out/predictions --labels labels.csv --trained-on quickstart/manifest \\
             --error-rate 0.1 --probe 200 --output out/evaluation
+        python -m jobs.evaluate --input out --labels labels.csv --models quickstart/quickstart/semi-supervised \\
+            --explain 2 --output out/explained
         """,
     )
     cli.add_input(p, "predictions: a Parquet file or a folder of them")
@@ -78,6 +82,23 @@ def parser() -> argparse.ArgumentParser:
     )
     cli.add_models(p, required=False)
     p.add_argument(
+        "--explain",
+        type=_few,
+        default=0,
+        metavar="N",
+        help="show and play N clips of each kind, with a heat map of what spoke for the answer: the surest right ones "
+        "of each class, the surest mistakes, the least certain; and one of each of the 5 most frequent mix-ups. Takes "
+        "the --models that answered, and the recordings (default: 0; at most 20)",
+    )
+    p.add_argument(
+        "--explain-track", action="append", default=[], metavar="TRACK", help="explain this track too; repeatable"
+    )
+    p.add_argument(
+        "--map-backbone",
+        metavar="NAME",
+        help="draw the map of this backbone's embeddings (default: the first in the table)",
+    )
+    p.add_argument(
         "--curves", action="append", default=[], metavar="PATH", help="table with an epoch column to draw; repeatable"
     )
     cli.add_output(p)
@@ -99,6 +120,13 @@ def _rate(text: str) -> float:
     return value
 
 
+def _few(text: str) -> int:
+    value = cli.count(text)
+    if value > 20:
+        raise argparse.ArgumentTypeError(f"{value} clips of each kind are more than the 20 that a page is for")
+    return value
+
+
 def work(args: argparse.Namespace) -> str:
     from synatt.distributed.session import run_there
 
@@ -110,6 +138,7 @@ def work(args: argparse.Namespace) -> str:
 
 def _evaluate(args: argparse.Namespace) -> str:
     from synatt.evaluation import evaluate, save
+    from synatt.looking import Asked, look
     from synatt.report import render
     from synatt.summary import notes, summary
 
@@ -123,10 +152,11 @@ def _evaluate(args: argparse.Namespace) -> str:
         probe=args.probe,
         error_rate=args.error_rate,
     )
+    looks = look(found, args.input, Asked(args.models, args.explain, args.explain_track, args.map_backbone))
     # The page first: it is what can still refuse its input, and then nothing should be written.
-    render(found, args.output, [*args.models, *args.curves])
-    save(found, args.output)
-    return "\n".join([summary(found), *notes(found)])
+    render(found, args.output, [*args.models, *args.curves], looks)
+    save(found, args.output, looks.tables)
+    return "\n".join([summary(found), *notes(found), *looks.not_shown])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,7 +19,7 @@ scored. All scores are over tracks that are both, except `accuracy_all`, which i
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,10 +63,12 @@ class Evaluation:
         tables: name -> Arrow table: `per_class`, `confusion`, `most_confused`, `groups`, `unknown_generators`,
             `errors`, `roc`, `unknown_scores`, `reliability`, `coverage`, `most_uncertain`, `confident_mistakes`,
             and those of `synatt.scrutiny`.
+        rows: what all of it was counted over.
     """
 
     metrics: dict[str, Any]
     tables: dict[str, pa.Table]
+    rows: Rows
 
 
 def evaluate(
@@ -153,7 +155,7 @@ def evaluate_rows(
         "unknown_generators": records(frames["unknown_generators"]),
         **scrutiny.metrics,
     }
-    return Evaluation(metrics, {name: to_arrow(frame) for name, frame in frames.items()})
+    return Evaluation(metrics, {name: to_arrow(frame) for name, frame in frames.items()}, rows)
 
 
 def _group_columns(columns: pd.DataFrame, by: Sequence[str] | None) -> list[str]:
@@ -257,9 +259,13 @@ def _counts(rows: Rows, labels: Labels) -> dict[str, int]:
     }
 
 
-def save(evaluation: Evaluation, output: str) -> None:
-    """Write `metrics.json` and `tables/<name>.parquet` and `.csv` below the folder or URI `output`."""
-    for name, table in evaluation.tables.items():
+def save(evaluation: Evaluation, output: str, further: Mapping[str, pa.Table] | None = None) -> None:
+    """Write `metrics.json` and `tables/<name>.parquet` and `.csv` below the folder or URI `output`.
+
+    Args:
+        further: tables by name, written beside those of the evaluation.
+    """
+    for name, table in {**evaluation.tables, **(further or {})}.items():
         sink = io.BytesIO()
         pacsv.write_csv(table, sink)
         storage.write_bytes(storage.join(output, "tables", f"{name}.csv"), sink.getvalue())

@@ -17,16 +17,17 @@ from synatt.recipe import LogMel, Recipe
 TINY = 1e-10
 
 
+def mel(hz: np.ndarray | float) -> np.ndarray:
+    """mel = 1127 ln(1 + f / 700) (O'Shaughnessy; HTK book, section 5.4)."""
+    return 1127.0 * np.log1p(np.asarray(hz, dtype=np.float64) / 700.0)
+
+
 def mel_matrix(bins: int, n_fft: int, f_min_hz: float, f_max_hz: float, rate_hz: int = RATE_HZ) -> np.ndarray:
     """float32 ``[n_fft // 2 + 1, bins]``: triangles of height 1 on the HTK mel scale, without area normalisation.
 
-    mel = 1127 ln(1 + f / 700) (O'Shaughnessy; HTK book, section 5.4). Slopes are straight in mel, not in Hz, as in
-    TensorFlow's `linear_to_mel_weight_matrix`, which the original used; torchaudio's are straight in Hz.
+    Slopes are straight in mel, not in Hz, as in TensorFlow's `linear_to_mel_weight_matrix`, which the original used;
+    torchaudio's are straight in Hz.
     """
-
-    def mel(hz: np.ndarray | float) -> np.ndarray:
-        return 1127.0 * np.log1p(np.asarray(hz, dtype=np.float64) / 700.0)
-
     # The constant (bin 0) belongs to no triangle.
     spectrum = mel(np.linspace(0.0, rate_hz / 2, n_fft // 2 + 1)[1:])[:, None]
     edges = np.linspace(mel(f_min_hz), mel(f_max_hz), bins + 2)

@@ -11,8 +11,10 @@ import pandas as pd
 
 from synatt import storage
 from synatt.evaluation import Evaluation
+from synatt.looking import Looks
 from synatt.report import groupplots, plots
 from synatt.report.curves import Curve, read_curves
+from synatt.report.looks import contexts
 from synatt.report.style import css_variables
 from synatt.summary import GROUP_TITLES, leading_score
 
@@ -36,13 +38,14 @@ class Plot:
         return "data:image/svg+xml;base64," + base64.b64encode(self.svg).decode()
 
 
-def render(evaluation: Evaluation, output: str, curves: Sequence[str] = ()) -> str:
+def render(evaluation: Evaluation, output: str, curves: Sequence[str] = (), looks: Looks | None = None) -> str:
     """Write the plots and the page of `evaluation` below the folder or URI `output`.
 
     Args:
         evaluation: what `synatt.evaluation.evaluate` returned.
         output: `plots/*.svg` and `report.html` are written here.
         curves: model folders, folders of them, or tables with an `epoch` column, whose learning curves are drawn.
+        looks: explained clips and a map of embeddings, where there are any.
 
     Returns:
         Where the page lies.
@@ -56,11 +59,11 @@ def render(evaluation: Evaluation, output: str, curves: Sequence[str] = ()) -> s
         name = re.sub(r"[^\w.\-]", "_", plot.name)
         storage.write_bytes(storage.join(output, "plots", f"{name}.svg"), plot.svg)
     where = storage.join(output, REPORT_FILE)
-    storage.write_text(where, page(evaluation, drawn))
+    storage.write_text(where, page(evaluation, drawn, looks))
     return where
 
 
-def page(evaluation: Evaluation, drawn: dict[str, Plot]) -> str:
+def page(evaluation: Evaluation, drawn: dict[str, Plot], looks: Looks | None = None) -> str:
     """The HTML page. Everything that came from data is escaped by the template engine."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("synatt.report", "."),
@@ -76,7 +79,8 @@ def page(evaluation: Evaluation, drawn: dict[str, Plot]) -> str:
         css=css_variables(),
         leading={column: leading_score(rows) for column, rows in evaluation.metrics["groups"].items()},
         tables={name: table.to_pylist() for name, table in evaluation.tables.items() if name in _LISTED},
-        table_names=sorted(evaluation.tables),
+        **contexts(evaluation, looks),
+        table_names=sorted([*evaluation.tables, *(looks.tables if looks else ())]),
         curves=[plot for name, plot in drawn.items() if name.startswith("curve_")],
         shown_groups=SHOWN_GROUPS,
         numbered_classes=plots.NUMBERED_CLASSES,

@@ -12,6 +12,8 @@ import pytest
 
 from jobs import evaluate
 from synatt import predictions
+from tests.conftest import MakeModel
+from tests.explainrun import write_predictions
 
 
 @pytest.fixture
@@ -84,6 +86,9 @@ def test_without_labels_it_counts(inputs: list[str], tmp_path: Path) -> None:
         (["--curves", "{tmp}/l.csv"], "no column 'epoch'"),
         (["--labels", "{tmp}/l.csv"], "stand more than once in the true labels"),
         (["--trained-on", "{tmp}/nowhere.csv"], "nowhere.csv"),
+        (["--explain", "1"], "explaining clips takes the models that answered: give --models PATH"),
+        (["--explain-track", "t9", "--models", "{tmp}"], "no track 't9' to explain"),
+        (["--map-backbone", "Big"], "no embeddings of 'Big' beside the predictions"),
     ],
 )
 def test_a_usage_error_is_one_line_exit_code_2_and_no_output(
@@ -106,12 +111,28 @@ def test_a_usage_error_is_one_line_exit_code_2_and_no_output(
         ["--bootstrap", "-1"],
         ["--bootstrap", "many"],
         ["--no-such-option"],
+        ["--explain", "21"],
     ],
 )
 def test_a_bad_option_exits_with_2(inputs: list[str], tmp_path: Path, options: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         evaluate.main([*inputs, *options, "--output", str(tmp_path / "out")])
     assert stopped.value.code == 2
+
+
+def test_it_explains_clips_and_draws_the_map_of_their_embeddings(
+    make_model: MakeModel, clip_paths: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = make_model("A")
+    out = write_predictions(tmp_path / "out", [model], clip_paths)
+    given = ["--input", out, "--labels", f"{out}/labels.csv", "--models", model, "--bootstrap", "0"]
+    asked = ["--explain", "1", "--explain-track", "t12", "--map-backbone", "A"]
+    assert evaluate.main([*given, *asked, "--output", str(tmp_path / "page")]) == 0
+    assert "are not explained; the first: there is no answer to explain" in capsys.readouterr().err
+    text = (tmp_path / "page" / "report.html").read_text()
+    assert "<audio " in text and "<circle " in text
+    assert pq.read_table(tmp_path / "page" / "tables" / "explanations.parquet").num_rows > 5
+    assert (tmp_path / "page" / "tables" / "embedding_map.csv").exists()
 
 
 def test_help_loads_nothing_heavy() -> None:
