@@ -22,7 +22,13 @@ def noise(count: int, bins: int, frames: int, seed: int = 0) -> torch.Tensor:
     return -50 + 5 * torch.randn(count, bins, frames, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("timm_name", BY_TIMM)
+# Of these a smaller one of the same family is looked at each time.
+LARGE = ("resnetrs152.tf_in1k", "convnext_large.fb_in22k", "tf_efficientnetv2_m.in21k")
+
+
+@pytest.mark.parametrize(
+    "timm_name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in BY_TIMM]
+)
 def test_every_backbone_of_the_recipes_gives_a_map_between_0_and_1(timm_name: str) -> None:
     recipe = BY_TIMM[timm_name]
     torch.manual_seed(0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-JOBS = ("prepare", "tune", "train", "pseudo", "predict", "evaluate", "perturb", "pipeline")
+JOBS = ("prepare", "tune", "train", "pseudo", "predict", "evaluate", "perturb", "enrol", "pipeline")
 
 
 def shown(job: str) -> list[list[str]]:

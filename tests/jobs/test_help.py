@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-JOBS = ("prepare", "tune", "train", "pseudo", "predict", "evaluate", "perturb", "pipeline", "quickstart")
+JOBS = ("prepare", "tune", "train", "pseudo", "predict", "evaluate", "perturb", "enrol", "pipeline", "quickstart")
 HEAVY = ("ray", "torch", "pandas", "pyarrow", "sklearn", "matplotlib", "timm")
 
 
