@@ -127,6 +127,17 @@ class TestEveryJob:
         assert "macro F1" in said
         assert last == str(work / "report") and (work / "report" / "report.html").is_file()
 
+    def test_perturb(self, head: Head, checkout: Path, work: Path) -> None:
+        argv = ("--input", work / "spcup" / "eval_part1", "--level", "weak", "--output", work / "perturbed")
+        said, last = finished(head, checkout, "perturb", *argv)
+        assert JOINED in said and "12 recordings written" in said
+        assert last == str(work / "perturbed" / "manifest.parquet") and len(manifest.read(last)) == 12
+
+    def test_enrol(self, head: Head, checkout: Path, work: Path) -> None:
+        argv = ("--models", work / "models", "--input", work / "rows", "--output", work / "enrolled")
+        said, last = finished(head, checkout, "enrol", *argv, "--known-new", f"new={work / 'spcup' / 'eval_part1'}")
+        assert "TinyConv knows new now, from 12 clips" in said and last == str(work / "enrolled")
+
     def test_pipeline(self, head: Head, checkout: Path, work: Path) -> None:
         argv = ("--input", work / "spcup", "--labels", work / "truth.csv", "--recipe", work / "tiny.yaml")
         said, last = finished(head, checkout, "pipeline", *argv, "--output", work / "method")
@@ -168,3 +179,25 @@ def test_a_stopped_job_goes_on_where_it_was_when_it_is_submitted_again(
     assert len(table) == table.track.nunique() == ROWS and (table.status == "ok").all()
     # Each recording is in the manifest many times, and is answered alike before the stop and after it.
     assert table.groupby("path")[list(table.filter(like="p_"))].agg(np.ptp).to_numpy().max() < 1e-6
+
+
+@pytest.mark.slow
+def test_a_stopped_training_goes_on_after_its_last_epoch(
+    head: Head, checkout: Path, work: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "long.yaml").write_text(RECIPE.replace("epochs: [1, 1]", "epochs: [300, 1]"))
+    if not (work / "rows").exists():
+        finished(head, checkout, "prepare", "--input", work / "spcup", "--output", work / "rows")
+    command = driver(
+        "train", "--input", work / "rows", "--recipe", tmp_path / "long.yaml", "--output", tmp_path / "out"
+    )
+    head.submit("training", checkout, *command, options=("--no-wait",))
+    head.wait("training", lambda: "epoch 4/300" in head.logs("training"))
+    assert "Job 'training' was stopped" in head.job("stop", "training").stdout
+    assert not (tmp_path / "out" / "TinyConv" / "metrics.json").exists(), "it was over before it was stopped"
+    head.submit("again", checkout, *command, options=("--no-wait",))
+    told, said = head.wait("again"), head.logs("again")
+    assert "Job 'again' succeeded" in told, said
+    (after,) = re.findall(r"TinyConv goes on after epoch (\d+), with 1 worker", said)
+    assert int(after) >= 3 and f"epoch {int(after) + 1}/300" in said and f"epoch {after}/300" not in said
+    assert len(json.loads((tmp_path / "out" / "TinyConv" / "metrics.json").read_text())) > 0
