@@ -268,7 +268,7 @@ def _publish(run: _Run, records: "list[_Record]", output: str) -> Summary:
         "summary": summary.as_dict(),
     }
     storage.write_json(storage.join(output, COMMIT_FILE), commit)
-    storage.delete_dir(run.staging)
+    storage.discard(run.staging)
     return summary
 
 

@@ -187,7 +187,7 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
     log.info("%s", "\n".join(["backbones:", *table.to_string(index=False, na_rep="-").splitlines()]))
     if errors:
         raise WorkError(f"{len(errors)} of {len(jobs)} backbones failed: {next(iter(errors.values()))}")
-    storage.delete_dir(storage.join(output, "_runs"))
+    storage.discard(storage.join(output, "_runs"))
     return output
 
 

@@ -101,7 +101,7 @@ def tune(
             _search(task, list(draws), samples, folds, clips, root, output)
         else:
             _choose_epochs(task, folds, clips, root, output)
-    storage.delete_dir(storage.join(output, "_trials"))
+    storage.discard(storage.join(output, "_trials"))
     return target_file
 
 

@@ -25,6 +25,8 @@ KINDS = tuple(MODULES)
 # What the evaluation sets of SP Cup 2022 were perturbed with.
 SPCUP_KINDS = ("room", "noise", "codec")
 LEVELS = ("clean", "weak", "medium", "strong")
+# How often a kind is drawn against the others: rooms, noise and codecs are what recordings meet most.
+WEIGHTS = {"room": 3.0, "noise": 3.0, "codec": 3.0}
 # How many kinds may meet in one clip.
 MOST = {"weak": 1, "medium": 2, "strong": 2}
 
@@ -64,6 +66,8 @@ def choose(
 ) -> Perturbation:
     """A drawn perturbation: one kind (weak), or one or two, evenly (medium, strong); nothing at all for clean.
 
+    Rooms, noise and codecs are drawn three times as often as the other kinds.
+
     Raises:
         UsageError: no such level or kind.
     """
@@ -73,7 +77,8 @@ def choose(
         return Perturbation()
     ordered = check_kinds(kinds)
     count = min(int(rng.integers(1, MOST[level] + 1)), len(ordered))
-    chosen = set(rng.permutation(len(ordered))[:count].tolist())
+    weight = np.array([WEIGHTS.get(kind, 1.0) for kind in ordered])
+    chosen = set(rng.choice(len(ordered), count, replace=False, p=weight / weight.sum()).tolist())
     drawn = [(kind, MODULES[kind].draw(level, rng, materials)) for i, kind in enumerate(ordered) if i in chosen]
     return Perturbation(tuple(drawn))
 

@@ -7,7 +7,7 @@ from synatt.storage.failures import Kind, Reason, StorageError, why
 from synatt.storage.filesystems import absolute, filesystem, is_uri, join, without_credentials
 from synatt.storage.handler import as_filesystem
 from synatt.storage.listing import exists, info, is_dir, is_file, iter_files, list_dirs, list_files, versions
-from synatt.storage.moving import check_writable, delete_dir, delete_file, make_dirs, move, move_dir
+from synatt.storage.moving import check_writable, delete_dir, delete_file, discard, make_dirs, move, move_dir
 from synatt.storage.patience import RUN_PATIENCE_S, set_patience
 from synatt.storage.reading import open_input, read_bytes, read_json, read_text
 from synatt.storage.redaction import redact, shown, shown_in
@@ -24,6 +24,7 @@ __all__ = [
     "check_writable",
     "delete_dir",
     "delete_file",
+    "discard",
     "exists",
     "filesystem",
     "info",

@@ -1,5 +1,6 @@
 """Folders to make, files and folders to move and delete."""
 
+import logging
 import os
 import uuid
 from collections.abc import Callable, Iterable
@@ -13,6 +14,8 @@ from synatt.storage.filesystems import ask, failed, filesystem, has_only_objects
 from synatt.storage.listing import is_dir, is_file, listed
 from synatt.storage.redaction import shown
 from synatt.storage.writing import write_bytes
+
+log = logging.getLogger("synatt")
 
 # Objects are copied and deleted one a request; many requests at once are throttled.
 AT_ONCE = 16
@@ -78,6 +81,20 @@ def delete_dir(folder: str) -> None:
     if "/" in filesystem(folder)[1]:
         # Not the bucket itself.
         _delete(folder, slash="/")
+
+
+def discard(folder: str) -> None:
+    """Delete `folder`, which nobody needs any more; what cannot be deleted is named, and costs nothing else.
+
+    Somebody may still be writing there (a record on its way when its program was killed): it is tried twice.
+    """
+    try:
+        delete_dir(folder)
+    except StorageError:
+        try:
+            delete_dir(folder)
+        except StorageError as err:
+            log.warning("left behind, and of no use: %s (%s)", shown(folder), err)
 
 
 def _move(src: str, dst: str, move_objects: Callable[[str, str], None]) -> None:

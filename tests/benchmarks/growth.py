@@ -60,6 +60,8 @@ def watched(watch: Watch, job: str, argv: list[str], log: Path) -> tuple[pd.Data
     took = time.monotonic() - start
     assert watch.wait_for_none(limit_s=IDLE_S + 90)
     seen = pd.DataFrame([{"seconds": at, **{kind: counts.get(kind, 0) for kind in KINDS}} for at, counts in watch.seen])
+    # The head is alone now; the watch may not have looked since.
+    seen.loc[len(seen)] = {"seconds": seen.seconds.iloc[-1] + 1.0, **dict.fromkeys(KINDS, 0)}
     return seen.assign(seconds=seen.seconds - seen.seconds.iloc[0]), took
 
 
@@ -72,7 +74,7 @@ def plot(runs: dict[str, tuple[pd.DataFrame, float]]) -> bytes:
             axis.axvline(took, color=ink("muted"), linewidth=1, linestyle=":", label="the job has ended")
             axis.set(title=title, ylabel="nodes", yticks=range(5))
             axis.grid(axis="y")
-        axes[0].legend(loc="upper right")
+        axes[1].legend(loc="upper right")
         axes[-1].set_xlabel("seconds since the job was started")
 
     return themed_svg(8.0, 6.5, draw)

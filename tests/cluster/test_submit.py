@@ -96,7 +96,9 @@ class TestEveryJob:
         assert JOINED in said
         # Workers are told apart, without the colours of a terminal.
         for fold in (0, 1):
-            assert re.search(rf"^\(_trial pid=\d+\) TinyConv fold {fold} epoch 1/1: loss \d", said, re.MULTILINE), said
+            assert re.search(rf"^\(train_fold pid=\d+\) TinyConv fold {fold} epoch 1/1: loss \d", said, re.MULTILINE), (
+                said
+            )
         assert last == str(work / "folds" / "epochs.json")
         assert json.loads(Path(last).read_text())["backbones"]["TinyConv"]["epochs"] == 1
 

@@ -289,3 +289,27 @@ def test_what_is_no_table_is_one_line(tmp_path: Path) -> None:
     assert "x.parquet is not a Parquet table" in refused(storage.read_table, str(tmp_path / "x.parquet"))
     (tmp_path / "empty").mkdir()
     assert "holds no Parquet file" in refused(storage.read_table, str(tmp_path / "empty"))
+
+
+def test_what_cannot_be_discarded_is_named_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from synatt.storage import moving
+
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "x").write_bytes(b"1")
+    storage.discard(str(tmp_path / "scratch"))
+    assert not (tmp_path / "scratch").exists() and not caplog.records
+    calls = []
+
+    def refuse(folder: str) -> None:
+        calls.append(folder)
+        if len(calls) != 2:
+            raise storage.StorageError("cannot delete it: busy")
+
+    monkeypatch.setattr(moving, "delete_dir", refuse)
+    storage.discard("/scratch")
+    assert len(calls) == 2 and not caplog.records, "a file that was still being written is gone at the second try"
+    calls += ["", ""]
+    storage.discard("/scratch")
+    assert [r.getMessage() for r in caplog.records] == ["left behind, and of no use: /scratch (cannot delete it: busy)"]
