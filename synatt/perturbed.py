@@ -98,7 +98,8 @@ def perturb_rows(
     if not materials.speech:
         materials = replace(materials, speech=tuple(map(storage.absolute, rows.column("path"))))
     plan = Plan(check_levels(levels), check_kinds(kinds), materials, seed, speech)
-    done = storage.join(output, "_done")
+    # Workers run in other folders.
+    done = storage.join(storage.absolute(output), "_done")
     for folder in [done, *(storage.join(speech, level) for level in plan.levels)]:
         storage.make_dirs(folder)
     tracks, paths = rows.column("track"), [storage.absolute(p) for p in rows.column("path")]
