@@ -12,7 +12,8 @@ Write perturbed copies of recordings, and a manifest that says what was done to 
 
 Levels are clean, weak, medium and strong. Kinds are edit (pitch, speed), room, noise, gain (level, clipping), band,
 codec and loss (packets); a weak copy has one of them, others one or two. The seed, a track's name and the level decide
-what is drawn. The manifest is a test set: give it to predict as --input and to evaluate as --labels.
+what is drawn; without --babble, babble is made of the other inputs. The manifest is a test set: give it to predict as
+--input and to evaluate as --labels.
 
 Writes OUTPUT/speech/LEVEL/*.flac, OUTPUT/manifest.parquet and OUTPUT/problems.parquet (recordings that cannot be
 read). The same command again does only what is missing.

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from synatt import storage
 from synatt.errors import UsageError
+from synatt.sampling import stratified_sample
 from synatt.scored import Rows
 
 EMBEDDINGS = "embeddings"
@@ -83,7 +84,7 @@ def map_of(paths: Sequence[str], rows: Rows, backbone: str | None = None, seed: 
         runs = ", ".join(sorted({str(r) for t in tables for r in t.column("run").unique().to_pylist()})[:3])
         said = f"embeddings of run {runs} belong to {len(place)} of the answered tracks; {FEWEST_TRACKS} are needed"
         return EmbeddingMap(nobody, np.zeros((0, 2)), name, backbones, len(place), said)
-    kept = stratified(_strata(rows, place), MOST_TRACKS, np.random.default_rng(seed))
+    kept = stratified_sample(_strata(rows, place), MOST_TRACKS, np.random.default_rng(seed))
     xy = plane(vectors[kept], seed)
     order = np.argsort(place[kept])
     mask = np.zeros(len(rows), bool)
@@ -118,24 +119,6 @@ def _strata(rows: Rows, place: np.ndarray) -> np.ndarray:
     """int64: the true class where it is known, else the answer, apart from the true ones."""
     truth, answer = rows.truth[place], rows.answer[place]
     return np.where(truth >= 0, truth, rows.p.shape[1] + answer)
-
-
-def stratified(strata: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Places of at most `most` of the elements, every stratum in its share but with one at least.
-
-    Raises:
-        ValueError: there are more strata than `most`.
-    """
-    values, counts = np.unique(strata, return_counts=True)
-    if len(values) > most:
-        raise ValueError(f"{len(values)} strata do not fit into {most} elements")
-    if len(strata) <= most:
-        return np.arange(len(strata))
-    share = np.maximum(1, np.floor(counts * most / len(strata)).astype(int))
-    while share.sum() > most:  # what the least ones were given is taken from the largest
-        share[share.argmax()] -= 1
-    drawn = [rng.choice(np.flatnonzero(strata == v), n, replace=False) for v, n in zip(values, share, strict=True)]
-    return np.sort(np.concatenate(drawn))
 
 
 def plane(vectors: np.ndarray, seed: int) -> np.ndarray:

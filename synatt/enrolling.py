@@ -18,7 +18,7 @@ from synatt.errors import UsageError
 from synatt.inputs import from_folder
 from synatt.logmel import logmel_batch
 from synatt.manifest import Manifest
-from synatt.model import TrainedModel, find_models, load_model, save_model
+from synatt.model import TrainedModel, find_models, load_model, read_recipe, save_model
 from synatt.perturb import LEVELS, perturb
 from synatt.recipe import Recipe
 
@@ -53,20 +53,21 @@ def enrol(models: list[str], known_new: dict[str, str], old: Manifest, output: s
         UsageError: a class is known already, has no readable clip, or old rows and models do not fit together.
     """
     folders = find_models(models)
-    first = load_model(folders[0])
-    classes, added = first.recipe.require_classes(), tuple(known_new)
+    first = read_recipe(folders[0])
+    classes, added = first.require_classes(), tuple(known_new)
     if twice := [name for name in added if name in classes]:
         raise UsageError(f"class {twice[0]!r} is known already: the models have {', '.join(classes)}")
-    olds = _decode(_some(old, classes, seed), first.recipe.clip.read_s)
-    news = _decode(_named(known_new), first.recipe.clip.read_s)
+    olds = _decode(_some(old, classes, seed), first.clip.read_s)
+    news = _decode(_named(known_new), first.clip.read_s)
     for number, name in enumerate(added):
         if not (news.label == number).any():
             raise UsageError(f"no clip of {name!r} in {storage.shown(known_new[name])} can be read")
     table = []
     for folder in folders:
-        model = load_model(folder)
-        if model.recipe.require_classes() != classes:
+        if read_recipe(folder).require_classes() != classes:
             raise UsageError(f"the models disagree on the classes: {folders[0]} and {folder}")
+    for folder in folders:
+        model = load_model(folder)
         table += _enrol_one(model, added, olds, news, storage.join(output, model.name), seed)
     frame = pd.DataFrame(table)
     storage.write_table(storage.join(output, TABLE), pa.Table.from_pandas(frame, preserve_index=False))

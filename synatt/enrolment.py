@@ -59,10 +59,7 @@ def fit_rows(old: Bank, new: Bank, weight_CE: np.ndarray, bias_C: np.ndarray) ->
     share = 1.0 / torch.bincount(label, minlength=classes + added).double().clamp_min(1)[label]
     share /= share.sum()
     kept = vectors @ torch.from_numpy(weight_CE.T.astype(np.float64)) + torch.from_numpy(bias_C.astype(np.float64))
-    # From zero the loss is flat in every old class's favour; the class's own mean shows the way.
-    start = np.stack([new.vectors[new.label == a].mean(axis=0) for a in range(added)]).astype(np.float64)
-    weight = torch.from_numpy(0.1 * start / np.maximum(np.linalg.norm(start, axis=1, keepdims=True), 1e-9))
-    weight.requires_grad_(True)
+    weight = torch.zeros(added, vectors.shape[1], dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(added, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
 

@@ -14,7 +14,7 @@ import torch
 from synatt import storage
 from synatt.audio import Audio
 from synatt.clip import crops
-from synatt.constants import UNKNOWN
+from synatt.constants import unknown_index
 from synatt.errors import UsageError
 from synatt.logmel import logmel_batch
 from synatt.model import WEIGHTS_FILE, TrainedModel, find_models, folder_digest, load_model, read_recipe
@@ -63,7 +63,7 @@ class EnsemblePlan:
     @property
     def unknown(self) -> int | None:
         """Index of the class of unknown algorithms; None where there is none."""
-        return self.classes.index(UNKNOWN) if UNKNOWN in self.classes else None
+        return unknown_index(self.classes)
 
     @property
     def window_s(self) -> float:

@@ -30,11 +30,11 @@ import pyarrow.csv as pacsv
 
 from synatt import metrics as m
 from synatt import storage
-from synatt.confidence import CALIBRATION_BINS
 from synatt.constants import UNKNOWN
 from synatt.errors import UsageError
 from synatt.probe import PROBE_CLIPS
 from synatt.rejecting import ERROR_RATE
+from synatt.reliability import CALIBRATION_BINS
 from synatt.scored import Rows, join, read_predictions
 from synatt.scoring import Scorer, class_table, generator_scores, group_scores, score_row
 from synatt.scrutiny import scrutinise

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from synatt.audio import load_audio
+from synatt.audio import AudioError, load_audio
 from synatt.clip import crops
 from synatt.ensemble import Ensemble, EnsemblePlan, View
 from synatt.examples import Example
@@ -105,18 +105,18 @@ def _explained(rows: Rows, row: int, kinds: tuple[str, ...], ensemble: Ensemble,
     if not _made_by(rows.run[row], ensemble.plan):
         return Explained(row, kinds, f"other models answered it (run {rows.run[row]})")
     path = rows.path[row]
-    units = stage([rows.track[row]], [path or ""], ensemble.plan)
-    if units.outcomes[0].error:
-        return Explained(row, kinds, f"{path} cannot be read: {units.outcomes[0].error}")
+    try:
+        wave = load_audio(path or "", ensemble.plan.read_s).wave
+    except AudioError as err:
+        return Explained(row, kinds, f"{path} cannot be read: {err.kind}: {err}")
+    units = stage([rows.track[row]], [wave], ensemble.plan)
     found, told = ensemble.score(units.logmels).mean_BC[0], rows.p[row]
     if np.abs(found - told).max() > SAME_P:
         now, then = found[rows.answer[row]], told[rows.answer[row]]
         said = f"scored again it gets {now:.3f} where the table has {then:.3f}"
         return Explained(row, kinds, f"{said}: the recording has changed, or was scored in windows")
     recipe = view.recipe
-    wave_KS = crops(
-        load_audio(path, ensemble.plan.read_s).wave, recipe.clip_samples, recipe.clip.pad, recipe.predict.crops
-    )
+    wave_KS = crops(wave, recipe.clip_samples, recipe.clip.pad, recipe.predict.crops)
     logmel_MT = units.logmels[view.key][0, 0]
     wanted = [int(c) for c in dict.fromkeys((rows.answer[row], rows.truth[row])) if c >= 0]
     return Explained(row, kinds, None, wave_KS[0], logmel_MT, _heat(ensemble, view, logmel_MT, wanted))

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -124,9 +125,14 @@ def training_materials(recipe: Recipe, tracks: tuple[str, ...], store: ClipStore
     settings = recipe.augment
     if not settings.perturb_p or ("noise" not in settings.perturb_kinds and "room" not in settings.perturb_kinds):
         return Materials()
-    folders = [[folder] if folder else [] for folder in (settings.noise_folder, settings.room_folder)]
-    found = read_materials(noises=folders[0], rooms=folders[1])
+    found = _recorded(settings.noise_folder, settings.room_folder)
     return replace(found, speech=tracks if settings.babble else (), hear=store.wave)
+
+
+@lru_cache(maxsize=4)
+def _recorded(noises: str | None, rooms: str | None) -> Materials:
+    # A folder in a bucket need not be listed for every epoch.
+    return read_materials(noises=[noises] if noises else [], rooms=[rooms] if rooms else [])
 
 
 def training_clip(

@@ -135,7 +135,7 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
     recipe = with_classes(recipe, rows)
     labelled = training_rows(rows, recipe, soft)
     outliers = outlier_rows(labelled, recipe)
-    chosen = manifest.concat([labelled, outliers]) if len(outliers) else labelled
+    chosen = manifest.concat([labelled, outliers])
     backbones = [recipe.backbone(name) for name in settings.backbones] or list(recipe.backbones)
     todo = []
     for b in backbones:
@@ -152,7 +152,7 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
     storage.set_patience(storage.RUN_PATIENCE_S)
     with ray_session(settings.address):
         more = [soft] if soft is not None and not _covers(rows, soft) else []
-        everything = manifest.concat([rows, *more, *([outliers] if len(outliers) else [])])
+        everything = manifest.concat([rows, *more, outliers])
         clips = store_clips(everything, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"))
         store = clips.open()
         for problem in store.problems:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from synatt.constants import UNKNOWN
+from synatt.constants import unknown_index
 from synatt.manifest import Manifest, build
 
 log = logging.getLogger("synatt")
@@ -183,7 +183,7 @@ def check(m: Manifest) -> FoldCheck:
     frame = _frame(m)
     frame = frame[frame["fold"].notna() & frame["label"].notna()].astype({"fold": int, "label": int})
     classes = m.classes or tuple(str(i) for i in range(int(frame["label"].max()) + 1 if len(frame) else 0))
-    unknown = frame[frame["label"] == (classes.index(UNKNOWN) if UNKNOWN in classes else -1)]
+    unknown = frame[_is_unknown(frame, m)]
     pairs = sorted({(int(f), int(c)) for f, c in zip(frame["fold"], frame["label"], strict=True)})
     present = {fold: {c for f, c in pairs if f == fold} for fold, _ in pairs}
     everywhere = {c for _, c in pairs}
@@ -214,9 +214,8 @@ def _training(frame: pd.DataFrame) -> np.ndarray:
 
 
 def _is_unknown(frame: pd.DataFrame, m: Manifest) -> np.ndarray:
-    classes = m.classes or ()
-    unknown = classes.index(UNKNOWN) if UNKNOWN in classes else -1
-    return (frame["label"] == unknown).fillna(False).to_numpy(dtype=bool)
+    unknown = unknown_index(m.classes or ())
+    return np.zeros(len(frame), bool) if unknown is None else (frame["label"] == unknown).fillna(False).to_numpy(bool)
 
 
 def _codes(values: np.ndarray) -> np.ndarray:

@@ -221,7 +221,11 @@ def concat(manifests: list[Manifest]) -> Manifest:
     if len(named) > 1:
         raise ManifestError(f"manifests disagree on the classes: {' / '.join(', '.join(c) for c in sorted(named))}")
     classes = next(iter(named), None)
-    tables = [build(m.table.replace_schema_metadata(None), classes).table for m in manifests]
+    # Without rows a manifest adds nothing, not even its own columns.
+    filled = [m for m in manifests if len(m)] or manifests[:1]
+    if len(filled) == 1 and filled[0].classes == classes:
+        return filled[0]
+    tables = [build(m.table.replace_schema_metadata(None), classes).table for m in filled]
     merged = pa.concat_tables([t.replace_schema_metadata(None) for t in tables], promote_options="default")
     return build(merged, classes)
 

@@ -17,8 +17,9 @@ from synatt.errors import SynattError, UsageError
 from synatt.manifest import Manifest
 from synatt.recipe import Recipe
 
-# Column of the manifest: the vocoder that a row's recording goes through when it is decoded; null: none.
-COPY = "copy"
+# Columns of the manifest: the vocoder that a row's recording goes through when it is decoded (null: none), and the
+# track that the row was made of.
+COPY, ORIGINAL = "copy", "original"
 # Vocoder -> its function below synatt.copies. What an editor does to a voice (pitch, tempo) leaves the algorithm as it
 # is and is not among them.
 VOCODERS = {
@@ -60,16 +61,16 @@ def outlier_rows(rows: Manifest, recipe: Recipe) -> Manifest:
             f"outliers need packages that are not installed ({', '.join(missing)}): add the extra 'vocoders', or leave "
             f"{', '.join(k for k in kinds if set(NEEDS.get(k, ())) & set(missing))} out of outliers.kinds"
         )
-    table = rows.table.to_pandas()
+    tracks, paths = rows.column("track"), rows.column("path")
     label = manifest.targets(rows, len(classes)).argmax(axis=1)
     rng = np.random.default_rng([recipe.seed, *b"outliers"])
     made = []
     for kind in kinds:
         count = round(settings.share * len(rows) / len(kinds))
         for row in _drawn(label, count, rng):
-            source = table.iloc[row]
             about = {"label": classes.index(UNKNOWN), "source": "outliers", "generator": f"{kind}_copy", COPY: kind}
-            made.append({"track": f"{kind}:{source.track}", "path": source.path, "split": "outlier", **about})
+            about |= {"track": f"{kind}:{tracks[row]}", "path": paths[row], ORIGINAL: tracks[row]}
+            made.append({**about, "split": "outlier"})
     return manifest.build(made, classes)
 
 

@@ -5,7 +5,6 @@ the same command does only what is missing and another one does not mistake old 
 """
 
 import hashlib
-import io
 import json
 import logging
 import re
@@ -19,10 +18,10 @@ import pyarrow as pa
 
 from synatt import manifest, storage
 from synatt.audio import AudioError, load_audio
-from synatt.constants import RATE_HZ
-from synatt.errors import UsageError, WorkError
+from synatt.errors import WorkError
+from synatt.flac import flac
 from synatt.manifest import PROBLEMS, Manifest
-from synatt.perturb import KINDS, LEVELS, Materials, check_kinds, perturb
+from synatt.perturb import KINDS, LEVELS, Materials, check_kinds, check_levels, perturb
 from synatt.perturb.materials import NOTHING
 
 log = logging.getLogger("synatt")
@@ -30,6 +29,8 @@ log = logging.getLogger("synatt")
 SHARD_ROWS = 32
 # What is longer is cut: test sets are made of utterances.
 READ_S = 600.0
+# Recordings that babble is made of, where the inputs themselves are: every task is sent their names.
+BABBLE_FILES = 1000
 ADDED = ("original", "perturbation", "kind", "parameters")
 
 Mapper = Callable[[Callable[[Any], Any], list[Any], str], list[Any]]
@@ -54,19 +55,6 @@ class Plan:
     speech: str
 
 
-def check_levels(levels: Sequence[str]) -> tuple[str, ...]:
-    """`levels` in the order of `LEVELS`, each once.
-
-    Raises:
-        UsageError: one is not known, or there is none.
-    """
-    if unknown := [level for level in levels if level not in LEVELS]:
-        raise UsageError(f"no perturbation level {unknown[0]!r}; there are {', '.join(LEVELS)}")
-    if not levels:
-        raise UsageError(f"no perturbation level is given; there are {', '.join(LEVELS)}")
-    return tuple(level for level in LEVELS if level in levels)
-
-
 def perturb_rows(
     rows: Manifest,
     output: str,
@@ -85,7 +73,8 @@ def perturb_rows(
 
     Args:
         mapper: applies a picklable function to a list of items, in any order.
-        materials: without speech of its own, babble is made of `rows` themselves.
+        materials: without speech of its own, babble is made of `rows` themselves (evenly drawn ones, a thousand at
+            most), and what a clip is mixed with depends on what else there is.
 
     Returns:
         the manifest's path.
@@ -95,19 +84,20 @@ def perturb_rows(
         WorkError: no row could be perturbed.
     """
     speech = storage.join(storage.absolute(output), "speech")
+    tracks, paths = rows.column("track"), [storage.absolute(p) for p in rows.column("path")]
     if not materials.speech:
-        materials = replace(materials, speech=tuple(map(storage.absolute, rows.column("path"))))
+        materials = replace(materials, speech=tuple(paths[:: -(-len(paths) // BABBLE_FILES) or 1]))
     plan = Plan(check_levels(levels), check_kinds(kinds), materials, seed, speech)
     # Workers run in other folders.
     done = storage.join(storage.absolute(output), "_done")
     for folder in [done, *(storage.join(speech, level) for level in plan.levels)]:
         storage.make_dirs(folder)
-    tracks, paths = rows.column("track"), [storage.absolute(p) for p in rows.column("path")]
     shards = [
         list(zip(tracks[i : i + SHARD_ROWS], paths[i : i + SHARD_ROWS], strict=True))
         for i in range(0, len(tracks), SHARD_ROWS)
     ]
-    records = [storage.join(done, f"{_digest(plan, shard)}.json") for shard in shards]
+    settings = json.dumps(asdict(plan))
+    records = [storage.join(done, f"{_digest(settings, shard)}.json") for shard in shards]
     todo = [(shard, record) for shard, record in zip(shards, records, strict=True) if not storage.is_file(record)]
     count = len(rows) * len(plan.levels)
     log.info("%d recordings x %s: %d of %d shards to do", len(rows), ", ".join(plan.levels), len(todo), len(shards))
@@ -143,7 +133,7 @@ def render(track: str, path: str, plan: Plan) -> list[dict[str, Any]]:
         rng = np.random.default_rng([plan.seed, zlib.crc32(track.encode()), LEVELS.index(level)])
         changed, kind, parameters = perturb(wave, level, rng, plan.kinds, plan.materials)
         file = storage.join(plan.speech, level, file_name(track))
-        storage.write_bytes(file, _flac(changed))
+        storage.write_bytes(file, flac(changed))
         done = {"perturbation": level, "kind": kind, "parameters": json.dumps(parameters)}
         out.append({"track": f"{level}/{track}", "path": file, "original": track, **done})
     return out
@@ -170,15 +160,6 @@ def _manifest(rows: Manifest, made: list[dict[str, Any]]) -> Manifest:
     return manifest.build(table.replace_schema_metadata(None), rows.classes)
 
 
-def _digest(plan: Plan, shard: list[tuple[str, str]]) -> str:
-    about = {**asdict(plan), "materials": [plan.materials.speech, plan.materials.noises, plan.materials.rooms]}
-    text = json.dumps([about, shard, storage.versions([path for _, path in shard])])
+def _digest(settings: str, shard: list[tuple[str, str]]) -> str:
+    text = json.dumps([settings, shard, storage.versions([path for _, path in shard])])
     return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-def _flac(wave: np.ndarray) -> bytes:
-    import soundfile as sf
-
-    file = io.BytesIO()
-    sf.write(file, wave, RATE_HZ, "PCM_16", format="FLAC")
-    return file.getvalue()

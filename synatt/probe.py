@@ -11,6 +11,7 @@ import pandas as pd
 
 from synatt import folds
 from synatt.audio import AudioError, load_audio
+from synatt.sampling import stratified_sample
 from synatt.scored import Rows
 from synatt.shortcuts import FAMILIES, FEATURES, features
 from synatt.trained import Trained
@@ -88,16 +89,6 @@ def run_probe(scored: Rows, trained: Trained | None, clips: int, seed: int) -> P
     answers = {family: _cross_validated(values[:, seen], truth, fold) for family, seen in SEEN.items()}
     how = f"cross-validated within the evaluated tracks, {FOLDS} folds, {apart}{why}"
     return Probe(clips, None, how, **found, rows=rows, answers=answers, left_out=left_out)
-
-
-def stratified_sample(strata_N: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """int64, at most `most` of the row numbers ``0..N-1``, each stratum with its share of them (one at least)."""
-    place = np.empty(len(strata_N))
-    for stratum in np.unique(strata_N):
-        rows = np.flatnonzero(strata_N == stratum)
-        place[rng.permutation(rows)] = (np.arange(len(rows)) + 0.5) / len(rows)
-        place[rows[place[rows].argmin()]] = 0.0
-    return np.sort(np.argsort(place, kind="stable")[:most])
 
 
 def read_features(paths: Sequence[str | None]) -> tuple[np.ndarray, Counter[str]]:

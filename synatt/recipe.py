@@ -23,7 +23,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Quality = Annotated[int, Field(ge=1, le=100)]
-# What synatt.perturb and synatt.outliers know; both stand below this module or beside it.
+# The names that synatt.outliers and synatt.perturb know; a type has to spell them out, and tests compare the two.
 Level = Literal["weak", "medium", "strong"]
 Vocoder = Literal["channel", "sine_wave", "sinusoidal", "mel_griffin_lim", "world", "lpc", "mlsa"]
 Kind = Literal["edit", "room", "noise", "gain", "band", "codec", "loss"]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from synatt import metrics as m
-from synatt.constants import UNKNOWN
+from synatt.constants import unknown_index
 from synatt.scored import Rows
 
 # Intervals of the detection scores are taken on this many score steps; estimates are taken on every score.
@@ -27,7 +27,7 @@ class Scorer:
     @property
     def unknown(self) -> int | None:
         """Index of the class of unknown algorithms, None when the classes have none."""
-        return self.classes.index(UNKNOWN) if UNKNOWN in self.classes else None
+        return unknown_index(self.classes)
 
     def is_unknown(self, rows: Rows) -> np.ndarray:
         """Boolean ``[N]``: the true class is the unknown one."""

@@ -17,11 +17,11 @@ from typing import Any
 
 import pandas as pd
 
-from synatt.confidence import CALIBRATION_BINS, calibration_frame, reliability_frame
 from synatt.overlap import COLUMNS, find_overlaps, overlap_frame, unseen_frame
 from synatt.probe import Probe, run_probe
 from synatt.probescores import probe_frame
 from synatt.rejecting import reject_frame, unknown_threshold_frame
+from synatt.reliability import CALIBRATION_BINS, calibration_frame, reliability_frame
 from synatt.scored import Rows
 from synatt.scoring import Scorer, generator_frame
 from synatt.tidy import records

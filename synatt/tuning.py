@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from synatt import manifest, storage
-from synatt.constants import UNKNOWN
+from synatt.constants import unknown_index
 from synatt.curves import confusion_matrix, fold_curves, search_curves
 from synatt.errors import UsageError
 from synatt.feed import Examples
@@ -24,7 +24,7 @@ from synatt.fitting import FitSettings, report_folds, training_rows, with_classe
 from synatt.folds import with_folds
 from synatt.manifest import Manifest
 from synatt.openset import Confidence, fit_confidence
-from synatt.outliers import outlier_rows
+from synatt.outliers import ORIGINAL, outlier_rows
 from synatt.provenance import fingerprint
 from synatt.recipe import Backbone, Recipe
 from synatt.searching import Draw, best_sample, with_values
@@ -91,11 +91,8 @@ def tune(
     storage.check_writable(output)
     storage.set_patience(storage.RUN_PATIENCE_S)
     with ray_session(settings.address):
-        clips = store_clips(
-            manifest.concat([rows, task.outliers]) if len(task.outliers) else rows,
-            recipe.clip.read_s,
-            settings.clips or storage.join(output, "_clips"),
-        )
+        everything = manifest.concat([rows, task.outliers])
+        clips = store_clips(everything, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"))
         folds = _folds(task, clips.open())
         if draws:
             _search(task, list(draws), samples, folds, clips, root, output)
@@ -113,7 +110,7 @@ def _task(
     labelled = with_folds(training_rows(rows, recipe), recipe.tune.folds, recipe.seed, unseen)
     report_folds(labelled)
     outliers = outlier_rows(labelled, recipe)
-    chosen = manifest.concat([labelled, *([] if soft is None else [soft]), *([outliers] if len(outliers) else [])])
+    chosen = manifest.concat([labelled, *([] if soft is None else [soft]), outliers])
     backbones = [recipe.backbone(name) for name in settings.backbones] or list(recipe.backbones)
     keys = [fingerprint(chosen, recipe, b, stage, recipe.tune.max_epochs) for b in backbones]
     text = "".join([*keys, recipe.tune.model_dump_json(), json.dumps(also)])
@@ -127,7 +124,9 @@ def _folds(task: _Task, store: Any) -> dict[int, tuple[Examples, Examples]]:
     fold = np.array([-1 if f is None else f for f in usable.column("fold")])
     target = manifest.targets(usable, len(task.recipe.require_classes()))
     use = min(task.recipe.tune.use_folds or task.recipe.tune.folds, task.recipe.tune.folds)
-    folds = split_folds(usable.column("track"), target, fold, use)
+    made = task.outliers
+    made_of = dict(zip(made.column("track"), made.column(ORIGINAL), strict=True)) if len(made) else {}
+    folds = split_folds(usable.column("track"), target, fold, use, made_of)
     if empty := [k for k, (train, valid) in folds.items() if not len(train) or not len(valid)]:
         raise UsageError(f"fold {empty[0]} has no rows to train or validate on: lower tune.folds")
     return folds
@@ -158,15 +157,16 @@ def _confidence(
     """What fits the held-out rows of all folds, at all levels they are judged at, after `epoch`."""
     from synatt.distributed.tuning import held_out_logits
 
-    generator = dict(zip(task.rows.column("track"), task.rows.column("generator"), strict=True))
+    # As the folds have it: a generator that is not known is its source.
+    named = zip(*(task.rows.column(name) for name in ("track", "generator", "source")), strict=True)
+    generator = {track: made_by or source or "" for track, made_by, source in named}
     logits, truth, names = [], [], []
     for fold, (_, valid) in folds.items():
         held_LRC = held_out_logits(root, backbone, fold, epoch)
         logits.append(held_LRC.reshape(-1, held_LRC.shape[-1]))
         truth.append(np.tile(valid.target.argmax(axis=1), len(held_LRC)))
-        names.append(np.tile([str(generator[track]) for track in valid.tracks], len(held_LRC)))
-    classes = task.recipe.require_classes()
-    unknown = classes.index(UNKNOWN) if UNKNOWN in classes else None
+        names.append(np.tile([generator[track] for track in valid.tracks], len(held_LRC)))
+    unknown = unknown_index(task.recipe.require_classes())
     return fit_confidence(
         np.concatenate(logits),
         np.concatenate(truth),

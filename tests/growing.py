@@ -23,6 +23,13 @@ from ray.autoscaler._private.fake_multi_node.node_provider import (
 )
 
 GIB = 1 << 30
+# Where all nodes of a kind are taken, the autoscaler turns to another: there are more of `decode` than a job counts on.
+# Nodes only say that they have GPUs: torch scores on its CPU there; nothing is trained, for NCCL would look for them.
+KINDS = {
+    "decode": (4, {"CPU": 1, "memory": 3 * GIB}),
+    "gpu": (1, {"CPU": 1, "GPU": 1, "memory": 3 * GIB}),
+}
+IDLE_S = 15.0
 ROOT = Path(__file__).resolve().parents[1]
 # The test looks at the nodes with a client that has no token to show.
 NO_TOKEN = {"RAY_AUTH_MODE": "disabled"}

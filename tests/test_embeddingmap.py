@@ -7,11 +7,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from synatt import predictions
-from synatt.embeddingmap import BackboneError, find, map_of, plane, stratified
+from synatt.embeddingmap import BackboneError, find, map_of, plane
 from synatt.scored import Rows
 
 RUN = "e1-w1"
@@ -115,15 +113,6 @@ def test_vectors_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
     assert found is not None
     assert found.n_tracks == 19
     assert "track3" not in found.rows.track
-
-
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=200), st.integers(6, 60))
-def test_a_sample_is_whole_or_full_and_has_every_stratum(strata: list[int], most: int) -> None:
-    values = np.array(strata)
-    kept = stratified(values, most, np.random.default_rng(0))
-    assert len(set(kept.tolist())) == len(kept) <= most
-    assert len(kept) == len(values) if len(values) <= most else len(kept) > most - 6
-    assert set(values[kept]) == set(strata)
 
 
 def test_equal_vectors_are_one_place() -> None:

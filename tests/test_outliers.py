@@ -10,7 +10,7 @@ from synatt import manifest, outliers, recipe
 from synatt.clipstore import ClipStore, plan_shards, shard_name, store_shard
 from synatt.errors import UsageError
 from synatt.manifest import Manifest
-from synatt.outliers import COPY, VOCODERS, CopyError, make_copy, outlier_rows
+from synatt.outliers import COPY, ORIGINAL, VOCODERS, CopyError, make_copy, outlier_rows
 from tests.conftest import make_tiny_recipe
 
 CLASSES = ("a", "b", "unknown")
@@ -32,7 +32,8 @@ def test_vocoders_and_classes_get_as_many_as_each_other(rows: Manifest) -> None:
     assert len(table) == 24 and table[COPY].value_counts().to_dict() == dict.fromkeys(LIGHT, 6)
     assert (table.label == 2).all() and set(table.split) == {"outlier"}
     assert (table.generator == table[COPY] + "_copy").all() and table.track.is_unique
-    source = table.track.str.partition(":")[2].str[1:].astype(int)
+    assert (table.track == table[COPY] + ":" + table[ORIGINAL]).all()
+    source = table[ORIGINAL].str[1:].astype(int)
     assert (table.path == "/p" + source.astype(str) + ".wav").all()
     classes = np.minimum(source // 10, 2)
     assert (classes.groupby(table[COPY]).value_counts() == 2).all()

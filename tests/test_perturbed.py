@@ -10,7 +10,7 @@ import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synatt import manifest
+from synatt import manifest, perturbed
 from synatt.errors import UsageError, WorkError
 from synatt.manifest import Manifest
 from synatt.perturb import LEVELS, Materials
@@ -70,6 +70,16 @@ def test_a_seed_fixes_the_files_whatever_the_other_rows(rows: Manifest, tmp_path
     for track in fews.index:
         assert read(alls.path[track]) == read(fews.path[track])
     assert any(read(fews.path[track]) != read(others.path[track]) for track in fews.index)
+
+
+def test_babble_is_made_of_some_of_many_inputs(rows: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(perturbed, "render", lambda track, path, plan: seen.append(plan.materials.speech) or [])
+    for most, wanted in ((5, 4), (12, 12), (100, 12)):
+        monkeypatch.setattr(perturbed, "BABBLE_FILES", most)
+        with pytest.raises(WorkError):
+            perturb_rows(rows, str(tmp_path / str(most)), ["weak"], in_turn)
+        assert len(seen[-1]) == wanted and set(seen[-1]) <= set(rows.column("path"))
 
 
 def test_only_the_kinds_and_levels_asked_for(rows: Manifest, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from synatt.probe import ALL, read_features, run_probe, stratified_sample
+from synatt.probe import ALL, read_features, run_probe
 from synatt.probescores import bar_for, probe_frame
 from synatt.shortcuts import FEATURES
 from synatt.trained import Trained
@@ -109,16 +109,6 @@ def test_a_group_of_one_class_is_not_probed(loud_and_quiet: list[str]) -> None:
     groups = table[table["column"] == "generator"]
     assert groups["n"].tolist() == [30, 30]
     assert groups[["chance", "bar", "probe_macro_f1", "models_macro_f1", "flagged"]].isna().all(None)
-
-
-def test_a_sample_has_each_class_by_its_share_and_the_seed_fixes_it() -> None:
-    strata = np.array([0] * 600 + [1] * 300 + [2] * 3)
-    drawn = stratified_sample(strata, 90, np.random.default_rng(7))
-    assert len(drawn) == len(set(drawn)) == 90
-    counts = np.bincount(strata[drawn])
-    assert counts[0] == pytest.approx(60, abs=2) and counts[1] == pytest.approx(30, abs=2) and counts[2] >= 1
-    assert (drawn == stratified_sample(strata, 90, np.random.default_rng(7))).all()
-    assert stratified_sample(strata, 5000, np.random.default_rng(7)).tolist() == list(range(903))
 
 
 @pytest.mark.parametrize(("models", "chance", "bar"), [(0.9, 0.1, 0.5), (1.0, 0.5, 0.75), (0.1, 0.2, 0.2)])

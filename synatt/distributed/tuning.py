@@ -116,9 +116,10 @@ def held_out_logits(root: str, backbone: str, fold: int, epoch: int) -> np.ndarr
     return np.load(io.BytesIO(storage.read_bytes(path)), allow_pickle=False)
 
 
-def _as_bytes(array: np.ndarray | None) -> bytes:
+def _as_bytes(logits_LRC: np.ndarray | None) -> bytes:
+    assert logits_LRC is not None, "every fold has rows to judge"
     file = io.BytesIO()
-    np.save(file, np.asarray(array), allow_pickle=False)
+    np.save(file, logits_LRC, allow_pickle=False)
     return file.getvalue()
 
 
@@ -145,8 +146,9 @@ def train_fold(
     for row in run.epochs():
         say(describe(name, row, plan.epochs), epochs=plan.epochs, **row)
         metrics.trained(run_id, plan.backbone.name, row, plan.epochs, config["fold"])
-        storage.write_bytes(path, encode(run.state()))
+        # Before the state: a trial that goes on after this epoch will not judge it again.
         storage.write_bytes(_held_out(states, config, int(row["epoch"])), _as_bytes(run.held_out))
+        storage.write_bytes(path, encode(run.state()))
         _report(run)
 
 
@@ -157,12 +159,17 @@ def _report(run: Run) -> None:
 
 
 def split_folds(
-    tracks: list[str], target: np.ndarray, fold: np.ndarray, use: int
+    tracks: list[str], target: np.ndarray, fold: np.ndarray, use: int, made_of: dict[str, str] | None = None
 ) -> dict[int, tuple[Examples, Examples]]:
-    """fold -> (training rows, validation rows); rows of fold -1 (soft labels) are always trained on."""
-    out = {}
+    """fold -> (training rows, validation rows); rows of fold -1 (soft labels, outliers) are never validated on.
+
+    Args:
+        made_of: outlier -> the track it was made of; while that one is validated on, the outlier is not trained on.
+    """
+    out, names = {}, np.asarray(tracks, dtype=object)
+    source = np.array([(made_of or {}).get(track) for track in tracks], dtype=object)
     for k in range(use):
         held = fold == k
-        names = np.asarray(tracks, dtype=object)
-        out[k] = (Examples(tuple(names[~held]), target[~held]), Examples(tuple(names[held]), target[held]))
+        kept = ~held & ~np.isin(source, names[held])
+        out[k] = (Examples(tuple(names[kept]), target[kept]), Examples(tuple(names[held]), target[held]))
     return out

@@ -31,9 +31,13 @@ SMALLER, FATAL = "smaller_batch.json", "fatal.json"
 
 
 def pack(plan: Plan) -> dict[str, Any]:
-    """`plan` as plain values, for which a receiver needs none of our classes."""
+    """`plan` as plain values, for which a receiver needs none of our classes, with whole paths: it runs elsewhere."""
+    recipe = plan.recipe.model_dump(mode="json")
+    for section, key in (("weights", "folder"), ("augment", "noise_folder"), ("augment", "room_folder")):
+        if recipe[section][key]:
+            recipe[section][key] = storage.absolute(recipe[section][key])
     return {
-        "recipe": plan.recipe.model_dump(mode="json"),
+        "recipe": recipe,
         "backbone": plan.backbone.name,
         "stage": plan.stage,
         "epochs": plan.epochs,

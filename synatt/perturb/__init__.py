@@ -6,7 +6,17 @@ together. Waves are float32 ``[S]`` at 16 kHz and keep their length; all draws c
 """
 
 from synatt.perturb.materials import Materials, read_materials
-from synatt.perturb.suite import KINDS, LEVELS, SPCUP_KINDS, Perturbation, apply, check_kinds, choose, perturb
+from synatt.perturb.suite import (
+    KINDS,
+    LEVELS,
+    SPCUP_KINDS,
+    Perturbation,
+    apply,
+    check_kinds,
+    check_levels,
+    choose,
+    perturb,
+)
 
 __all__ = [
     "KINDS",
@@ -16,6 +26,7 @@ __all__ = [
     "Perturbation",
     "apply",
     "check_kinds",
+    "check_levels",
     "choose",
     "perturb",
     "read_materials",

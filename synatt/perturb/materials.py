@@ -1,4 +1,4 @@
-"""Recordings that perturbations are made of: other speech for babble, noises, impulse responses of real rooms."""
+"""Recordings that perturbations are made of: speech for babble, noises, impulse responses of real rooms."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ class Materials:
     """Paths or URIs of recordings; what is empty is not drawn.
 
     Attributes:
-        speech: of other speakers, for babble.
+        speech: for babble; a clip that is perturbed may be among it.
         noises: any noise.
         rooms: impulse responses.
         hear: reads an item of `speech`, float32 ``[S]`` at 16 kHz; None: it is a path. Training has its own clips.

@@ -1,4 +1,4 @@
-"""Noise at a signal-to-noise ratio: white, pink, babble of other speakers, recordings of any noise."""
+"""Noise at a signal-to-noise ratio: white, pink, babble, recordings of any noise."""
 
 import numpy as np
 
@@ -33,12 +33,8 @@ def apply(
     Raises:
         UsageError: there is no such noise.
     """
-    return add(wave, make(noise, len(wave), rng, materials), snr_db)
-
-
-def add(wave: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
-    """float32 `wave` plus `noise` ``[S]`` at `snr_db` below its mean power, limited."""
-    return limit(wave + at_power(noise, power(wave) * 10 ** (-snr_db / 10)))
+    wanted = power(wave) * 10 ** (-snr_db / 10)
+    return limit(wave + at_power(make(noise, len(wave), rng, materials), wanted))
 
 
 def make(noise: str, samples: int, rng: np.random.Generator, materials: Materials = NOTHING) -> np.ndarray:

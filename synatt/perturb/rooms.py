@@ -1,6 +1,6 @@
 """Rooms: simulated impulse responses (image sources and a diffuse tail), or recorded ones.
 
-Image sources come from pyroomacoustics, whose C++ core gives a response of order 8 in about a millisecond. Higher
+Image sources come from pyroomacoustics, whose C++ core gives a response of order 8 in some milliseconds. Higher
 orders cost seconds for long reverberation; what they would add is diffuse, and is modelled as decaying noise from the
 moment the image sources are no longer complete (Lehmann and Johansson 2010, 'Diffuse reverberation model for efficient
 image-source simulation of room impulse responses').

@@ -49,16 +49,29 @@ class Perturbation:
 
 
 def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
-    """`kinds` in the order of `KINDS`.
+    """`kinds` in the order of `KINDS`, each once.
 
     Raises:
         UsageError: one is not known, or there is none.
     """
-    if unknown := [kind for kind in kinds if kind not in MODULES]:
-        raise UsageError(f"no kind of perturbation {unknown[0]!r}; there are {', '.join(KINDS)}")
-    if not kinds:
-        raise UsageError(f"no kind of perturbation is given; there are {', '.join(KINDS)}")
-    return tuple(kind for kind in KINDS if kind in kinds)
+    return _in_order(kinds, KINDS, "kind of perturbation")
+
+
+def check_levels(levels: Sequence[str]) -> tuple[str, ...]:
+    """`levels` in the order of `LEVELS`, each once.
+
+    Raises:
+        UsageError: one is not known, or there is none.
+    """
+    return _in_order(levels, LEVELS, "perturbation level")
+
+
+def _in_order(asked: Sequence[str], there: tuple[str, ...], what: str) -> tuple[str, ...]:
+    if unknown := [name for name in asked if name not in there]:
+        raise UsageError(f"no {what} {unknown[0]!r}; there are {', '.join(there)}")
+    if not asked:
+        raise UsageError(f"no {what} is given; there are {', '.join(there)}")
+    return tuple(name for name in there if name in asked)
 
 
 def choose(
@@ -71,8 +84,7 @@ def choose(
     Raises:
         UsageError: no such level or kind.
     """
-    if level not in LEVELS:
-        raise UsageError(f"no perturbation level {level!r}; there are {', '.join(LEVELS)}")
+    check_levels([level])
     if level == "clean":
         return Perturbation()
     ordered = check_kinds(kinds)

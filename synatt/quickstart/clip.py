@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 
 import numpy as np
 
 from synatt import storage
-from synatt.constants import RATE_HZ
 from synatt.errors import SynattError, WorkError
+from synatt.flac import flac
 from synatt.perturb import SPCUP_KINDS, Perturbation, apply, choose
 from synatt.quickstart.finish import finish, to_16k
 from synatt.quickstart.plan import Clip
@@ -28,7 +27,7 @@ def render_clips(speech: str, clips: list[Clip]) -> int:
             said = to_16k(by_name(doing).load()(utterance.text, utterance.voice, np.random.default_rng(utterance.key)))
             for clip in clips:
                 doing = clip.generator
-                storage.write_bytes(storage.join(speech, f"{clip.track}.flac"), _flac(make(clip, said)))
+                storage.write_bytes(storage.join(speech, f"{clip.track}.flac"), flac(make(clip, said)))
     except SynattError:
         raise
     except Exception as err:
@@ -52,14 +51,6 @@ def perturbation(clip: Clip) -> Perturbation:
 def _rng(clip: Clip, step: str) -> np.random.Generator:
     # A generator for each step: one step drawing more or less leaves the others alone.
     return np.random.default_rng([*clip.key, *step.encode()])
-
-
-def _flac(wave: np.ndarray) -> bytes:
-    import soundfile as sf
-
-    file = BytesIO()
-    sf.write(file, wave, RATE_HZ, "PCM_16", format="FLAC")
-    return file.getvalue()
 
 
 @contextmanager

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import soundfile as sf
 from PIL import Image
 
 from synatt.constants import RATE_HZ
 from synatt.ensemble import View
 from synatt.examples import ASKED, MISTAKE, PAIR, RIGHT, UNCERTAIN
 from synatt.explanations import Explained, Explanations
+from synatt.flac import flac
 from synatt.logmel import mel
 from synatt.recipe import LogMel
 
@@ -150,9 +150,7 @@ def _bars(p: np.ndarray, classes: Sequence[str], truth: int, answer: int) -> lis
 
 def audio_uri(wave: np.ndarray) -> str:
     """float32 ``[S]`` at 16 kHz -> FLAC of 16 bits as a data URI, its peak at 0.9 of full scale."""
-    out = io.BytesIO()
-    sf.write(out, wave * (0.9 / max(1e-9, float(np.abs(wave).max()))), RATE_HZ, format="FLAC", subtype="PCM_16")
-    return _uri("audio/flac", out.getvalue())
+    return _uri("audio/flac", flac(wave * (0.9 / max(1e-9, float(np.abs(wave).max())))))
 
 
 def spectrogram_uri(logmel_MT: np.ndarray, top_db: float) -> str:

@@ -1,17 +1,17 @@
 """What each change to a recipe brings against noise, rooms, codecs and unknown generators that training never saw.
 
     python -m tests.benchmarks.ablation --input ROWS --arms tests/benchmarks/ablation.yaml --output DIR \\
-        --leave-out espeak_klatt,griffin_lim_copy --leave-out world_copy [--outliers ROWS] [--seeds 1 2 3] [--only ARM]
+        --leave-out espeak_klatt,griffin_lim_copy --leave-out world_copy [--seeds 1 2 3] [--only ARM]
 
-Only training rows are used. Every arm is trained once for each seed and each `--leave-out`: without those generators
-of unknown speech, and without every fourth clip of the known classes. It is judged on what was left out, clean and at
-three levels of perturbation, each clip perturbed the same way for all arms. Finished runs are kept and not repeated.
-Answers stand in DIR/runs, the table in DIR/ablation.csv.
+ROWS is a manifest with generators (`prepare --metadata`), of which only training rows are used. Every arm is trained
+once for each seed and each `--leave-out`: without those generators of unknown speech, and without every fourth clip of
+the known classes. It is judged on what was left out, clean and at three levels of perturbation, each clip perturbed the
+same way for all arms. Finished runs are kept and not repeated. Answers stand in DIR/runs, the table in
+DIR/ablation.csv.
 """
 
 import argparse
 import time
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -23,48 +23,35 @@ from synatt import manifest
 from synatt.allocator import keep_freed_memory
 from synatt.clip import crops
 from synatt.clipstore import ClipStore, plan_shards, store_shard
+from synatt.constants import UNKNOWN
 from synatt.feed import Examples
-from synatt.fitting import with_classes
+from synatt.fitting import training_rows, with_classes
 from synatt.folds import stratified
 from synatt.logmel import logmel_batch
 from synatt.metrics import detection_scores, score_counts
-from synatt.perturb import LEVELS, perturb
+from synatt.outliers import COPY, outlier_rows
+from synatt.perturb import LEVELS
 from synatt.recipe import Recipe, load_recipe
 from synatt.training import Run, make_plan
-from synatt.unlikeness import SCORES, scores
+from synatt.validation import judged_wave
+from tests.benchmarks.unlikeness import SCORES, scores
 
 FOLDS, CROPS = 4, 3
 
 
-def rows_of(paths: list[str]) -> pd.DataFrame:
-    """Labelled training rows with numeric label."""
-    table = manifest.concat([manifest.read(path) for path in paths]).table.to_pandas()
-    return table[table.label.notna() & (table.split != "eval")].astype({"label": int}).reset_index(drop=True)
-
-
 def make_store(folder: Path, rows: pd.DataFrame) -> ClipStore:
     folder.mkdir(parents=True, exist_ok=True)
-    names = [store_shard(str(folder), shard, 60.0) for shard in plan_shards(list(rows.track), list(rows.path))]
-    return ClipStore(str(folder), names)
+    copies = list(rows[COPY].astype(object).where(rows[COPY].notna(), None)) if COPY in rows else ()
+    shards = plan_shards(list(rows.track), list(rows.path), copies=copies)
+    return ClipStore(str(folder), [store_shard(str(folder), shard, 60.0) for shard in shards])
 
 
 def split(rows: pd.DataFrame, left_out: list[str], unknown: int, fold: int) -> np.ndarray:
-    """Boolean ``[rows]``: what is judged. Copies that were made as outliers are never judged."""
+    """Boolean ``[rows]``: what is judged."""
     known = (rows.label != unknown).to_numpy()
     folds = np.full(len(rows), -1)
     folds[known] = stratified(rows.label[known].to_numpy(), rows.track[known].to_numpy(), FOLDS, seed=7)
-    return np.where(known, folds == fold, rows.generator.isin(left_out) & ~rows.outlier)
-
-
-def perturbed(rows: pd.DataFrame, store: ClipStore, level: str) -> tuple[list[np.ndarray], list[str]]:
-    """The recordings at a level of perturbation, fixed by their names, and the kinds."""
-    waves, kinds = [], []
-    for track in rows.track:
-        rng = np.random.default_rng([zlib.crc32(track.encode()), LEVELS.index(level)])
-        wave, kind, _ = perturb(store.wave(track), level, rng)
-        waves.append(wave)
-        kinds.append(kind)
-    return waves, kinds
+    return np.where(known, folds == fold, rows.generator.isin(left_out))
 
 
 @torch.inference_mode()
@@ -80,44 +67,43 @@ def answers(run: Run, waves: list[np.ndarray], recipe: Recipe, count: int) -> tu
     return np.concatenate(logits), np.concatenate(vectors)
 
 
-def trained(recipe: Recipe, rows: pd.DataFrame, held: np.ndarray, store: ClipStore, classes: int) -> Run:
-    target = np.eye(classes, dtype=np.float32)[rows.label[~held]]
+def trained(recipe: Recipe, rows: pd.DataFrame, store: ClipStore) -> Run:
+    target = np.eye(len(recipe.require_classes()), dtype=np.float32)[rows.label.astype(int)]
     backbone = recipe.backbones[0]
     plan = make_plan(recipe, backbone, 0, backbone.epochs[0], 1)
-    run = Run(plan, Examples(tuple(rows.track[~held]), target), None, store, torch.device("cpu"))
+    run = Run(plan, Examples(tuple(rows.track), target), None, store, torch.device("cpu"))
     for row in run.epochs():
-        print(
-            f"    epoch {row['epoch']:.0f} loss {row['loss']:.3f} {row['clips'] / row['seconds']:.0f} clips/s",
-            flush=True,
-        )
+        pace = row["clips"] / row["seconds"]
+        print(f"    epoch {row['epoch']:.0f} loss {row['loss']:.3f} {pace:.0f} clips/s", flush=True)
     return run
 
 
-def one_run(file: Path, recipe: Recipe, rows: pd.DataFrame, held: np.ndarray, store: ClipStore) -> None:
-    classes = len(recipe.require_classes())
+def one_run(file: Path, recipe: Recipe, base: manifest.Manifest, left_out: list[str], fold: int, clips: Path) -> None:
+    rows = base.table.to_pandas()
+    held = split(rows, left_out, recipe.require_classes().index(UNKNOWN), fold)
+    made = outlier_rows(base.where(~held), recipe).table.to_pandas()
+    # A copy by the algorithm that is left out would give it away.
+    made = made[~made.generator.isin(left_out)]
+    judged, bank = rows[held], rows[~held]
+    train = pd.concat([bank, made], ignore_index=True)
+    store = make_store(clips, pd.concat([rows, made], ignore_index=True))
     start, cpu = time.perf_counter(), time.process_time()
-    run = trained(recipe, rows, held, store, classes)
+    run = trained(recipe, train[[track in store for track in train.track]], store)
     seconds, cpu_s = time.perf_counter() - start, time.process_time() - cpu
-    judged = rows[held]
-    out = []
-    for level in LEVELS:
-        waves, kinds = perturbed(judged, store, level)
-        logits, vectors = answers(run, waves, recipe, CROPS)
-        out.append((logits, vectors, np.array(kinds), np.full(len(judged), level)))
-    bank = rows[~held]
-    own = [answers(run, perturbed(bank, store, level)[0], recipe, 1) for level in LEVELS]
-    logits, vectors, kinds, levels = (np.concatenate(part) for part in zip(*out, strict=True))
+
+    def at(level: str, some: pd.DataFrame, count: int) -> tuple[np.ndarray, np.ndarray]:
+        return answers(run, [judged_wave(store, track, level) for track in some.track], recipe, count)
+
+    told, own = ([at(level, some, count) for level in LEVELS] for some, count in ((judged, CROPS), (bank, 1)))
     np.savez(
         file,
-        logits=logits,
-        vectors=vectors,
-        kinds=kinds,
-        levels=levels,
-        truth=np.tile(judged.label.to_numpy(), len(LEVELS)),
+        logits=np.concatenate([logits for logits, _ in told]),
+        vectors=np.concatenate([vectors for _, vectors in told]),
+        levels=np.repeat(LEVELS, len(judged)),
+        truth=np.tile(judged.label.to_numpy(int), len(LEVELS)),
         generator=np.tile(judged.generator.fillna("").to_numpy(str), len(LEVELS)),
         bank=np.concatenate([vectors for _, vectors in own]),
-        bank_logits=np.concatenate([logits[:, 0] for logits, _ in own]),
-        bank_label=np.tile(bank.label.to_numpy(), len(LEVELS)),
+        bank_label=np.tile(bank.label.to_numpy(int), len(LEVELS)),
         seconds=seconds,
         cpu_s=cpu_s,
     )
@@ -130,7 +116,7 @@ def judged(file: Path, unknown: int) -> list[dict[str, object]]:
     with np.load(file) as found:
         d = dict(found)
     out: list[dict[str, object]] = []
-    told = scores(d["logits"], d["vectors"], d["bank"], d["bank_logits"], d["bank_label"], unknown)
+    told = scores(d["logits"], d["vectors"], d["bank"], d["bank_label"], unknown)
     answer = torch.softmax(torch.from_numpy(d["logits"]), -1).mean(1).numpy().argmax(1)
     for level in LEVELS:
         at = d["levels"] == level
@@ -151,54 +137,36 @@ def judged(file: Path, unknown: int) -> list[dict[str, object]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", required=True, action="append")
-    parser.add_argument("--outliers", action="append", default=[])
+    parser.add_argument("--input", required=True)
     parser.add_argument("--recipe", default="quickstart")
     parser.add_argument("--arms", default=str(Path(__file__).with_suffix(".yaml")))
     parser.add_argument("--only", nargs="+", help="arms to run; all by default")
     parser.add_argument("--leave-out", required=True, action="append", help="generators, separated by commas")
     parser.add_argument("--output", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
     keep_freed_memory()
-    if args.threads:
-        torch.set_num_threads(args.threads)
     output = Path(args.output)
     (output / "runs").mkdir(parents=True, exist_ok=True)
-    rows = rows_of(args.input).assign(outlier=False)
-    made = rows_of(args.outliers).assign(outlier=True) if args.outliers else rows[:0]
-    every = pd.concat([rows, made], ignore_index=True)
-    store = make_store(output / "clips", every)
     arms = yaml.safe_load(Path(args.arms).read_text())
+    rows = manifest.read(args.input)
     table = []
-    base = manifest.read(args.input[0])
     for name in args.only or list(arms):
-        arm = dict(arms[name] or {})
-        outliers = arm.pop("outliers", False)
         for seed in args.seeds:
-            recipe = with_classes(
-                load_recipe(args.recipe, [f"{k}={v}" for k, v in {**arm, "seed": seed, "train.workers": 1}.items()]),
-                base,
-            )
-            unknown = recipe.require_classes().index("unknown")
+            settings = {**(arms[name] or {}), "seed": seed, "train.workers": 1}
+            recipe = with_classes(load_recipe(args.recipe, [f"{k}={v}" for k, v in settings.items()]), rows)
+            unknown = recipe.require_classes().index(UNKNOWN)
+            base = training_rows(rows, recipe)
             for fold, names in enumerate(args.leave_out):
                 file = output / "runs" / f"{name}-{seed}-{fold}.npz"
                 if not file.is_file():
                     print(f"{name}, seed {seed}, without {names}", flush=True)
-                    used = every if outliers else rows
-                    # A copy by the algorithm that is left out would give it away.
-                    used = used[~(used.outlier & used.generator.isin(names.split(",")))].reset_index(drop=True)
-                    one_run(file, recipe, used, split(used, names.split(","), unknown, fold), store)
+                    one_run(file, recipe, base, names.split(","), fold, output / "clips")
                 table += [{"arm": name, "seed": seed, "left_out": names, **row} for row in judged(file, unknown)]
                 pd.DataFrame(table).to_csv(output / "ablation.csv", index=False)
     frame = pd.DataFrame(table)
-    print(
-        frame.groupby(["arm", "level"], sort=False)[["macro_f1", "known", "unknown"]]
-        .agg(["mean", "std"])
-        .round(3)
-        .to_string()
-    )
+    columns = ["macro_f1", "known", "unknown"]
+    print(frame.groupby(["arm", "level"], sort=False)[columns].agg(["mean", "std"]).round(3).to_string())
 
 
 if __name__ == "__main__":

@@ -17,15 +17,10 @@ from matplotlib.figure import Figure
 from jobs import prepare
 from synatt.report.style import ink, themed_svg
 from tests.conftest import make_tiny_recipe
-from tests.growing import GIB, NO_TOKEN, Watch, growing_cluster
+from tests.growing import IDLE_S, KINDS, NO_TOKEN, Watch, growing_cluster
 from tests.predictrun import ended, make_manifest, start_job, write_model
 from tests.speechtree import make_spcup, say_all
 
-KINDS = {
-    "decode": (4, {"CPU": 1, "memory": 3 * GIB}),
-    "gpu": (1, {"CPU": 1, "GPU": 1, "memory": 3 * GIB}),
-}
-IDLE_S = 15.0
 COLOURS = {"decode": "accent", "gpu": "warm"}
 
 

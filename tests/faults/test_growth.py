@@ -6,19 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import make_tiny_recipe
-from tests.growing import GIB, NO_TOKEN, Watch, growing_cluster
+from tests.growing import IDLE_S, KINDS, NO_TOKEN, Watch, growing_cluster
 from tests.predictrun import answers, ended, make_manifest, start_job, write_model
 from tests.speechtree import make_spcup, say_all
 
 pytestmark = pytest.mark.slow
-
-# Where all nodes of a kind are taken, the autoscaler turns to another: there are more of `decode` than a job counts on.
-# Nodes only say that they have GPUs: torch scores on its CPU there; nothing is trained, for NCCL would look for them.
-KINDS = {
-    "decode": (4, {"CPU": 1, "memory": 3 * GIB}),
-    "gpu": (1, {"CPU": 1, "GPU": 1, "memory": 3 * GIB}),
-}
-IDLE_S = 15.0
 
 
 @pytest.fixture(scope="module")

@@ -98,3 +98,10 @@ def test_the_limiter_scales_only_what_is_too_loud() -> None:
     loud, quiet = np.array([0.5, -2.0, 1.0]), np.array([0.5, -0.2])
     assert np.allclose(limit(loud), loud * PEAK / 2)
     assert np.array_equal(limit(quiet), quiet.astype(np.float32))
+
+
+def test_rooms_noise_and_codecs_are_drawn_three_times_as_often() -> None:
+    drawn = [choose("weak", np.random.default_rng(seed)).kind for seed in range(3_900)]
+    for kind in KINDS:
+        wanted = 900 if kind in SPCUP_KINDS else 300
+        assert abs(drawn.count(kind) - wanted) < 5 * wanted**0.5, kind

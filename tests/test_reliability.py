@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
 
 from synatt import metrics as m
-from synatt.confidence import (
+from synatt.reliability import (
     calibration_error,
     calibration_frame,
     calibration_row,

@@ -17,14 +17,13 @@ def scores(
     logits_NKC: np.ndarray,
     vectors_NE: np.ndarray,
     bank_TE: np.ndarray,
-    bank_logits_TC: np.ndarray,
     bank_label_T: np.ndarray,
     unknown: int,
 ) -> dict[str, np.ndarray]:
     """Every score of N clips, float64 ``[N]``; logits have K crops, whose scores are averaged.
 
     Args:
-        bank_TE: embeddings of training clips, with their logits and labels.
+        bank_TE: embeddings of training clips, with their labels.
         unknown: index of the class of unknown speech.
     """
     known = [c for c in range(logits_NKC.shape[-1]) if c != unknown]
@@ -43,9 +42,10 @@ def scores(
 
 def knn_distance(vectors_NE: np.ndarray, bank_TE: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
     """float64 ``[N]``: the mean cosine distance to the k nearest of the bank."""
-    unit = [v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-12) for v in (vectors_NE, bank_TE)]
-    distance_NT = 1 - unit[0] @ unit[1].T
-    return np.sort(distance_NT, axis=1)[:, :k].mean(axis=1).astype(np.float64)
+    from sklearn.neighbors import NearestNeighbors
+
+    distance_NK, _ = NearestNeighbors(n_neighbors=k, metric="cosine").fit(bank_TE).kneighbors(vectors_NE)
+    return distance_NK.mean(axis=1)
 
 
 def mahalanobis(vectors_NE: np.ndarray, bank_TE: np.ndarray, label_T: np.ndarray) -> np.ndarray:

@@ -1,0 +1,52 @@
+"""What folds leave for the decision between known and unknown: all their rows at all levels, by generator."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synatt import manifest, tuning
+from synatt.distributed.tuning import split_folds
+from synatt.feed import Examples
+from synatt.openset import fit_confidence
+from tests.conftest import CLASSES, make_tiny_recipe
+
+
+def test_an_outlier_is_not_trained_on_while_its_clip_is_judged() -> None:
+    tracks = ["a", "b", "c", "lpc:a", "mlsa:b", "soft"]
+    target, fold = np.eye(6, dtype=np.float32), np.array([0, 1, 1, -1, -1, -1])
+    found = split_folds(tracks, target, fold, 2, {"lpc:a": "a", "mlsa:b": "b"})
+    assert found[0][0].tracks == ("b", "c", "mlsa:b", "soft") and found[0][1].tracks == ("a",)
+    assert found[1][0].tracks == ("a", "lpc:a", "soft") and found[1][1].tracks == ("b", "c")
+    np.testing.assert_array_equal(found[1][0].target, target[[0, 3, 5]])
+
+
+@pytest.mark.parametrize("unseen", [True, False])
+def test_the_confidence_is_fitted_on_every_fold_level_and_generator(tmp_path: Path, unseen: bool) -> None:
+    rng = np.random.default_rng(0)
+    label = np.tile(np.arange(6), 20)
+    made_by = [None if c < 5 else ("g1", None)[i % 2] for i, c in enumerate(label)]
+    rows = [
+        {"track": f"t{i}", "path": "/p", "label": int(c), "generator": g, "source": "src"}
+        for i, (c, g) in enumerate(zip(label, made_by, strict=True))
+    ]
+    recipe = make_tiny_recipe(tune={"unseen_generators": unseen, "judge_levels": ["clean", "strong"]})
+    rows = manifest.build(rows, tuple(CLASSES))
+    task = tuning._Task(recipe, rows, manifest.build([], tuple(CLASSES)), [], 0, "key")
+    nobody, folds, logits, truth, names = Examples((), np.zeros((0, 6), np.float32)), {}, [], [], []
+    (tmp_path / "states").mkdir()
+    for fold in (0, 1):
+        at = np.flatnonzero(np.arange(len(label)) % 2 == fold)
+        folds[fold] = nobody, Examples(tuple(f"t{i}" for i in at), np.eye(6, dtype=np.float32)[label[at]])
+        held = rng.normal(0, 1, (2, len(at), 6)).astype(np.float32)
+        held[:, np.arange(len(at)), label[at]] += np.where(label[at] < 5, 5, 1)
+        file = io.BytesIO()
+        np.save(file, held)
+        (tmp_path / "states" / f"Tiny-fold{fold}-epoch3.npy").write_bytes(file.getvalue())
+        logits += [*held]
+        truth += [label[at]] * 2
+        names += [np.array([made_by[i] or "src" for i in at])] * 2
+    found = tuning._confidence(task, folds, str(tmp_path), "Tiny", 3)
+    assert found == fit_confidence(*(np.concatenate(part) for part in (logits, truth, names)), 5, unseen)
+    assert (found.slope is not None) == unseen and found.temperature != 1
