@@ -145,10 +145,15 @@ class Ensemble:
             flat = _borrowed(x_BKMT.reshape(count * n_crops, *x_BKMT.shape[2:]))
             step = batch or model.recipe.predict.batch
             vectors = [model.net.embedding(part.to(self.device)).float() for part in flat.split(step)]
-            logits = [model.net.classify(v).cpu() for v in vectors]
-            p = probabilities(torch.cat(logits), Confidence.of(model.recipe.predict), self.plan.unknown)
-            probs.append(p.reshape(count, n_crops, -1).mean(dim=1).numpy())
+            logits_BKC = torch.cat([model.net.classify(v).cpu() for v in vectors]).reshape(count, n_crops, -1)
             embeddings.append(torch.cat(vectors).reshape(count, n_crops, -1).mean(dim=1).cpu().numpy())
+            unlikeness_BK = None
+            if model.neighbours is not None:
+                unlikeness_B = torch.from_numpy(model.neighbours.unlikeness(embeddings[-1]))
+                unlikeness_BK = unlikeness_B.float()[:, None].expand(-1, n_crops)
+            how = Confidence.of(model.recipe.predict)
+            p_BKC = probabilities(logits_BKC, how, self.plan.unknown, unlikeness_BK)
+            probs.append(p_BKC.mean(dim=1).numpy())
         return Scores(np.stack(probs), embeddings)
 
 

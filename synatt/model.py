@@ -1,7 +1,7 @@
 """A model folder: one trained backbone, with all that is needed to rebuild and judge it, and no pickle.
 
 `model.safetensors` weights; `recipe.yaml` resolved recipe with this one backbone; `metrics.json`; `curve.csv` and
-`curve.png` the training curve.
+`curve.png` the training curve; `neighbours.safetensors` embeddings of known training clips, where the recipe keeps any.
 """
 
 import csv
@@ -10,13 +10,17 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from synatt import storage
 from synatt.backbones import Attributor, create
 from synatt.errors import UsageError
+from synatt.neighbours import Neighbours, neighbours_of
 from synatt.recipe import Recipe, RecipeError, Weights, build_recipe, parse_yaml
-from synatt.weights import WeightsError, load_state, save_state
+from synatt.weights import WeightsError, load_state, save_state, save_tensors
 
 WEIGHTS_FILE, RECIPE_FILE, METRICS_FILE, CURVE_FILE = "model.safetensors", "recipe.yaml", "metrics.json", "curve.csv"
+NEIGHBOURS_FILE, NEIGHBOURS_KEY = "neighbours.safetensors", "vectors"
 
 
 class ModelFolderError(UsageError):
@@ -28,13 +32,15 @@ class TrainedModel:
     """A network in evaluation mode with the recipe that rebuilds it.
 
     Attributes:
-        digest: SHA-256 of weights and recipe; two folders with one digest give the same answers.
+        digest: SHA-256 of weights, recipe and neighbours; two folders with one digest give the same answers.
+        neighbours: known training clips that a clip is held against; None where the recipe keeps none.
     """
 
     net: Attributor
     recipe: Recipe
     folder: str
     digest: str
+    neighbours: Neighbours | None = None
 
     @property
     def name(self) -> str:
@@ -42,13 +48,23 @@ class TrainedModel:
 
 
 def save_model(
-    folder: str, net: Attributor, recipe: Recipe, metrics: dict[str, Any], curve: list[dict[str, float]]
+    folder: str,
+    net: Attributor,
+    recipe: Recipe,
+    metrics: dict[str, Any],
+    curve: list[dict[str, float]],
+    neighbours: Neighbours | None = None,
 ) -> None:
     """Write a model folder; `metrics.json` comes last, so a folder that has it is whole."""
     if len(recipe.backbones) != 1:
         raise ModelFolderError("a model folder holds one backbone")
     storage.delete_file(storage.join(folder, METRICS_FILE))
     save_state(net, storage.join(folder, WEIGHTS_FILE))
+    if neighbours is None:
+        storage.delete_file(storage.join(folder, NEIGHBOURS_FILE))
+    else:
+        vectors = {NEIGHBOURS_KEY: torch.from_numpy(neighbours.vectors_TE)}
+        save_tensors(vectors, storage.join(folder, NEIGHBOURS_FILE))
     storage.write_text(storage.join(folder, RECIPE_FILE), recipe.to_yaml())
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(curve[0]) if curve else ["epoch"], lineterminator="\n")
@@ -118,12 +134,30 @@ def load_model(folder: str) -> TrainedModel:
     except RuntimeError as err:
         lines = [line.strip() for line in str(err).splitlines()]
         raise ModelFolderError(f"{folder}: weights do not fit the recipe: {' '.join(lines[:2])[:200]}") from None
-    return TrainedModel(net.eval(), recipe, folder, folder_digest(folder))
+    neighbours = _neighbours(folder, recipe)
+    return TrainedModel(net.eval(), recipe, folder, folder_digest(folder), neighbours)
+
+
+def _neighbours(folder: str, recipe: Recipe) -> Neighbours | None:
+    path = storage.join(folder, NEIGHBOURS_FILE)
+    if not storage.is_file(path):
+        if recipe.predict.unknown_distance_slope is not None:
+            raise ModelFolderError(f"{folder}: {NEIGHBOURS_FILE} is missing, which its decision was fitted with")
+        return None
+    try:
+        vectors = load_state(path)[NEIGHBOURS_KEY].numpy()
+    except (WeightsError, KeyError) as err:
+        raise ModelFolderError(f"{folder}: {NEIGHBOURS_FILE} cannot be used: {err}") from None
+    if vectors.ndim != 2 or vectors.shape[1] != recipe.head_units or (found := neighbours_of(vectors)) is None:
+        raise ModelFolderError(f"{folder}: {NEIGHBOURS_FILE} does not fit the recipe: {list(vectors.shape)}")
+    return found
 
 
 def folder_digest(folder: str) -> str:
-    """SHA-256 (hex) of a model folder's weights and recipe."""
+    """SHA-256 (hex) of what a model folder's answers come from: weights, recipe and neighbours."""
     digest = hashlib.sha256()
-    for name in (WEIGHTS_FILE, RECIPE_FILE):
-        digest.update(storage.read_bytes(storage.join(folder, name)))
+    for name in (WEIGHTS_FILE, RECIPE_FILE, NEIGHBOURS_FILE):
+        path = storage.join(folder, name)
+        if name != NEIGHBOURS_FILE or storage.is_file(path):
+            digest.update(storage.read_bytes(path))
     return digest.hexdigest()

@@ -24,7 +24,7 @@ def fingerprint(rows: Manifest, recipe: Recipe, backbone: Backbone, stage: int, 
         digest.update(json.dumps([c.to_pylist() for c in batch.columns]).encode())
     apart: Any = {"backbones": True, "name": True, "predict": True, "tune": True, "train": HOW_IT_RUNS}
     settings = recipe.model_dump(mode="json", exclude=apart)
-    settings["confidence"] = Confidence.of(recipe.predict).as_dict()
+    settings |= {"confidence": Confidence.of(recipe.predict).as_dict(), "neighbours": recipe.predict.neighbours}
     digest.update(json.dumps([settings, backbone.model_dump(mode="json"), stage, epochs], sort_keys=True).encode())
     return digest.hexdigest()[:12]
 

@@ -179,13 +179,19 @@ class Predict(Section):
     crops: Positive = Field(1, description="random crops of a clip whose probabilities are averaged (TTA)")
     batch: Positive = Field(32, description="clips per forward pass")
     temperature: float = Field(1.0, gt=0, description="softmax temperature; train takes it from tune's held-out folds")
+    neighbours: int = Field(
+        0, ge=0, description="embeddings of known training clips kept with a model, to tell what lies far from them all"
+    )
     unknown_slope: float | None = Field(None, gt=0, description="see synatt.openset; from tune, with unknown_bias")
+    unknown_distance_slope: float | None = Field(None, gt=0, description="the same for the distance to neighbours")
     unknown_bias: float | None = Field(None, description="null: the largest of all probabilities is the answer")
 
     @model_validator(mode="after")
-    def _both_or_none(self) -> "Predict":
-        if (self.unknown_slope is None) != (self.unknown_bias is None):
-            raise ValueError("predict.unknown_slope and predict.unknown_bias: both or none")
+    def _slopes_need_a_bias(self) -> "Predict":
+        if ((self.unknown_slope or self.unknown_distance_slope) is None) != (self.unknown_bias is None):
+            raise ValueError("predict.unknown_slope or unknown_distance_slope, and predict.unknown_bias: both or none")
+        if self.unknown_distance_slope and not self.neighbours:
+            raise ValueError("predict.unknown_distance_slope: needs predict.neighbours above 0")
         return self
 
 

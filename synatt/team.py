@@ -6,9 +6,8 @@ gloo), which whoever starts the workers has set up.
 
 from dataclasses import replace
 from inspect import signature
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -17,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel as DDP
 from synatt.feed import Place
 from synatt.step import EpochStats
 
+Part = TypeVar("Part")
 # A GPU has to be waited for to read its clock: every 20th step is measured there, and counted 20 times.
 GPU_SAMPLE = 20
 # torch renames this option.
@@ -37,9 +37,9 @@ class Team:
         """Loss and clips of the whole team; times stay this worker's own."""
         return stats
 
-    def gathered(self, rows: np.ndarray) -> list[np.ndarray]:
+    def gathered(self, part: Part) -> list[Part]:
         """What every worker gave here, by rank."""
-        return [rows]
+        return [part]
 
     def agree_on_buffers(self, net: nn.Module) -> None:
         """Bring the workers' running batch statistics to their mean, as TensorFlow's mirrored strategy reads them."""
@@ -66,9 +66,9 @@ class DdpTeam(Team):
         # Losses are shares of the global mean, so they add up.
         return replace(stats, loss=float(numbers[0]), clips=int(numbers[1]))
 
-    def gathered(self, rows: np.ndarray) -> list[np.ndarray]:
-        found: list[np.ndarray | None] = [None] * self.place.world
-        dist.all_gather_object(found, rows)
+    def gathered(self, part: Part) -> list[Part]:
+        found: list[Part | None] = [None] * self.place.world
+        dist.all_gather_object(found, part)
         return [part for part in found if part is not None]
 
     def agree_on_buffers(self, net: nn.Module) -> None:

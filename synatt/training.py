@@ -18,12 +18,13 @@ from synatt.calibration import fit_temperature
 from synatt.checkpoints import State
 from synatt.clipstore import ClipStore
 from synatt.feed import Examples, train_batches
+from synatt.neighbours import Neighbours
 from synatt.optimising import Average, arranged, freeze, make_optimizer
 from synatt.recipe import Backbone, Recipe, Weights
 from synatt.schedule import learning_rate
 from synatt.step import Precision, choose_precision, train_epoch
 from synatt.team import SyncClock, Team
-from synatt.validation import validate
+from synatt.validation import HeldOut, known_neighbours, validate
 
 ALONE = Team()
 
@@ -96,8 +97,8 @@ class Run:
         self.scaler = torch.amp.GradScaler(device.type) if self.precision.dtype == torch.float16 else None
         self.average = Average(self.bare, settings.ema_decay) if settings.ema_decay else None
         self.progress = Progress()
-        # Logits [L, rows, C] of the last validation.
-        self.held_out: np.ndarray | None = None
+        # What the last validation found.
+        self.held_out: HeldOut | None = None
         if state is not None:
             self._restore(state)
         self._wrapped: tuple[bool, nn.Module] | None = None
@@ -106,6 +107,10 @@ class Run:
     def judged(self) -> Attributor:
         """The network that is validated and kept: the moving average where there is one."""
         return self.average.net if self.average else self.bare
+
+    def neighbours(self) -> Neighbours | None:
+        """What the network as it is now makes of known training clips; see `validation.known_neighbours`."""
+        return known_neighbours(self.judged, self.train_rows, self.store, self.plan.recipe, self.precision)
 
     def epochs(self) -> Iterator[dict[str, float]]:
         """Yield the curve's row after every epoch that is left."""
@@ -159,13 +164,12 @@ class Run:
 
         rank, world = self.team.place.rank, self.team.place.world
         mine = Examples(rows.tracks[rank::world], rows.target[rank::world])
-        parts = self.team.gathered(validate(self.judged, mine, self.store, self.plan.recipe, self.precision))
-        held_LRC = np.empty((len(parts[0]), len(rows), parts[0].shape[-1]), np.float32)
-        for k, part in enumerate(parts):
-            held_LRC[:, k::world] = part
-        self.held_out = held_LRC
-        logits_BC = held_LRC.reshape(-1, held_LRC.shape[-1])
-        truth, answer = np.tile(rows.target.argmax(axis=1), len(held_LRC)), logits_BC.argmax(axis=1)
+        known = self.neighbours() if self.plan.recipe.tune.unseen_generators else None
+        found = validate(self.judged, mine, self.store, self.plan.recipe, self.precision, known)
+        self.held_out = HeldOut.together(self.team.gathered(found))
+        logits_BC = self.held_out.logits.reshape(-1, self.held_out.logits.shape[-1])
+        truth = np.tile(rows.target.argmax(axis=1), len(self.held_out.logits))
+        answer = logits_BC.argmax(axis=1)
         score = float(f1_score(truth, answer, average="macro", zero_division=0))
         if score > max((row["macro_f1"] for row in self.progress.curve), default=-1.0):
             labels = range(logits_BC.shape[1])

@@ -155,17 +155,19 @@ def _confidence(
     task: _Task, folds: dict[int, tuple[Examples, Examples]], root: str, backbone: str, epoch: int
 ) -> Confidence:
     """What fits the held-out rows of all folds, at all levels they are judged at, after `epoch`."""
-    from synatt.distributed.tuning import held_out_logits
+    from synatt.distributed.tuning import held_out_rows
 
     # As the folds have it: a generator that is not known is its source.
     named = zip(*(task.rows.column(name) for name in ("track", "generator", "source")), strict=True)
     generator = {track: made_by or source or "" for track, made_by, source in named}
-    logits, truth, names = [], [], []
+    logits, truth, names, unlikeness = [], [], [], []
     for fold, (_, valid) in folds.items():
-        held_LRC = held_out_logits(root, backbone, fold, epoch)
-        logits.append(held_LRC.reshape(-1, held_LRC.shape[-1]))
-        truth.append(np.tile(valid.target.argmax(axis=1), len(held_LRC)))
-        names.append(np.tile([generator[track] for track in valid.tracks], len(held_LRC)))
+        held = held_out_rows(root, backbone, fold, epoch)
+        levels = len(held.logits)
+        logits.append(held.logits.reshape(-1, held.logits.shape[-1]))
+        truth.append(np.tile(valid.target.argmax(axis=1), levels))
+        names.append(np.tile([generator[track] for track in valid.tracks], levels))
+        unlikeness += [] if held.unlikeness is None else [held.unlikeness.ravel()]
     unknown = unknown_index(task.recipe.require_classes())
     return fit_confidence(
         np.concatenate(logits),
@@ -173,6 +175,8 @@ def _confidence(
         np.concatenate(names),
         unknown,
         task.recipe.tune.unseen_generators,
+        # A fold may have had too few known clips to be anybody's neighbours.
+        np.concatenate(unlikeness) if len(unlikeness) == len(folds) else None,
     )
 
 

@@ -1,18 +1,31 @@
-"""What a network says of rows it was not trained on: as they are, and at levels of perturbation."""
+"""What a network says of rows it was not trained on: as they are, and at levels of perturbation.
 
+And the known clips that it holds them against.
+"""
+
+import io
 import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
-from torch import nn
 
+from synatt.backbones import Attributor
 from synatt.clip import crops
 from synatt.clipstore import ClipStore
-from synatt.feed import Examples
+from synatt.constants import unknown_index
+from synatt.feed import Examples, training_clip, training_materials
 from synatt.logmel import logmel_batch
+from synatt.neighbours import Neighbours, neighbours_of
 from synatt.perturb import LEVELS, perturb
 from synatt.recipe import Recipe
+from synatt.sampling import in_turn
 from synatt.step import Precision
+
+# Epochs whose draws no training makes.
+AFTER_TRAINING = 1_000_000
 
 
 def judged_wave(store: ClipStore, track: str, level: str) -> np.ndarray:
@@ -24,22 +37,103 @@ def judged_wave(store: ClipStore, track: str, level: str) -> np.ndarray:
     return perturb(wave, level, rng)[0]
 
 
-@torch.inference_mode()
-def validate(net: nn.Module, examples: Examples, store: ClipStore, recipe: Recipe, precision: Precision) -> np.ndarray:
-    """float32 logits ``[L, rows, C]`` of `examples` at the L levels of `tune.judge_levels`.
+@dataclass(frozen=True)
+class HeldOut:
+    """What a network says of R rows it was not trained on, at L levels of perturbation.
 
-    Each is taken on the crop that prediction would take.
+    Attributes:
+        logits: float32 ``[L, R, C]``.
+        unlikeness: float64 ``[L, R]``, see `synatt.neighbours`; None where the recipe keeps no neighbours.
+    """
+
+    logits: np.ndarray
+    unlikeness: np.ndarray | None = None
+
+    @classmethod
+    def together(cls, parts: "list[HeldOut]") -> "HeldOut":
+        """Of all rows, from parts that hold every n-th row each: rows 0, n, 2n...; rows 1, n + 1...; and so on."""
+        first = parts[0]
+        rows = sum(part.logits.shape[1] for part in parts)
+        logits = np.empty((len(first.logits), rows, first.logits.shape[-1]), np.float32)
+        unlikeness = None if first.unlikeness is None else np.empty((len(first.logits), rows))
+        for k, part in enumerate(parts):
+            logits[:, k :: len(parts)] = part.logits
+            if unlikeness is not None:
+                unlikeness[:, k :: len(parts)] = part.unlikeness
+        return cls(logits, unlikeness)
+
+    def encode(self) -> bytes:
+        """Both arrays as an .npz file."""
+        file = io.BytesIO()
+        np.savez(file, logits=self.logits, **({} if self.unlikeness is None else {"unlikeness": self.unlikeness}))
+        return file.getvalue()
+
+    @classmethod
+    def decode(cls, data: bytes) -> "HeldOut":
+        with np.load(io.BytesIO(data), allow_pickle=False) as found:
+            return cls(found["logits"], found.get("unlikeness"))
+
+
+def validate(
+    net: Attributor,
+    examples: Examples,
+    store: ClipStore,
+    recipe: Recipe,
+    precision: Precision,
+    known: Neighbours | None = None,
+) -> HeldOut:
+    """What `net` says of `examples` at the levels of `tune.judge_levels`, on the crop that prediction would take.
+
+    Args:
+        known: the neighbours that rows are held against.
     """
     net.eval()
-    levels, classes = recipe.tune.judge_levels, len(recipe.require_classes())
-    out = np.empty((len(levels), len(examples), classes), np.float32)
-    for k, level in enumerate(levels):
-        for start in range(0, len(examples), recipe.predict.batch):
-            rows = slice(start, start + recipe.predict.batch)
-            waves = [judged_wave(store, track, level) for track in examples.tracks[rows]]
-            clips = [crops(wave, recipe.clip_samples, recipe.clip.pad, 1)[0] for wave in waves]
-            wave_BS = torch.from_numpy(np.stack(clips)).to(precision.device)
-            with precision.autocast():
-                logits_BC = net(logmel_batch(wave_BS, recipe.logmel))
-            out[k, rows] = logits_BC.float().cpu().numpy()
-    return out
+    levels, rows = recipe.tune.judge_levels, len(examples)
+    waves = ((judged_wave(store, track, level) for track in examples.tracks) for level in levels)
+    clips = (crops(wave, recipe.clip_samples, recipe.clip.pad, 1)[0] for level in waves for wave in level)
+    vectors, logits = answers(net, clips, recipe, precision)
+    unlikeness = None if known is None else known.unlikeness(vectors).reshape(len(levels), rows)
+    return HeldOut(logits.reshape(len(levels), rows, logits.shape[-1]), unlikeness)
+
+
+@torch.inference_mode()
+def answers(
+    net: Attributor, clips: Iterable[np.ndarray], recipe: Recipe, precision: Precision
+) -> tuple[np.ndarray, np.ndarray]:
+    """(embeddings ``[N, E]``, logits ``[N, C]``), float32, of clips ``[clip samples]``."""
+    vectors, logits = [torch.zeros(0, recipe.head_units)], [torch.zeros(0, len(recipe.require_classes()))]
+    for part in _batched(clips, recipe.predict.batch):
+        wave_BS = torch.from_numpy(np.stack(part)).to(precision.device)
+        with precision.autocast():
+            vectors_BE = net.embedding(logmel_batch(wave_BS, recipe.logmel))
+            logits_BC = net.classify(vectors_BE)
+        vectors.append(vectors_BE.float().cpu())
+        logits.append(logits_BC.float().cpu())
+    return torch.cat(vectors).numpy(), torch.cat(logits).numpy()
+
+
+def known_neighbours(
+    net: Attributor, examples: Examples, store: ClipStore, recipe: Recipe, precision: Precision
+) -> Neighbours | None:
+    """The neighbours that a model keeps: `predict.neighbours` clips of known classes, cut and perturbed as in training.
+
+    The classes take turns, and their clips; where there are fewer clips than asked for, each is drawn again with
+    another perturbation. None where the recipe wants none, or there are too few.
+    """
+    net.eval()
+    unknown = unknown_index(recipe.require_classes())
+    label = examples.target.argmax(axis=1)
+    sure = np.flatnonzero((examples.target.max(axis=1) == 1) & (label != unknown))
+    chosen = in_turn(label[sure], recipe.predict.neighbours, np.random.default_rng([recipe.seed, *b"neighbours"]))
+    materials = training_materials(recipe, examples.tracks, store)
+    clips = (
+        training_clip(store, examples.tracks[row], recipe, AFTER_TRAINING + draw, int(row), materials)
+        for draw, row in enumerate(sure[chosen])
+    )
+    return neighbours_of(answers(net, clips, recipe, precision)[0])
+
+
+def _batched(items: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    left = iter(items)
+    while part := list(islice(left, size)):
+        yield part

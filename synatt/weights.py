@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -181,10 +181,14 @@ def _no_tensor_left_random(timm_name: str) -> Iterator[None]:
 
 def save_state(model: nn.Module, path: str) -> None:
     """All tensors of `model` as one safetensors file, whole or not at all."""
+    save_tensors(model.state_dict(), path)
+
+
+def save_tensors(tensors: Mapping[str, torch.Tensor], path: str) -> None:
+    """Named tensors as one safetensors file, whole or not at all."""
     from safetensors.torch import save
 
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    storage.write_bytes(path, save(state))
+    storage.write_bytes(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
 
 
 def load_state(path: str) -> dict[str, torch.Tensor]:

@@ -11,7 +11,8 @@ import synatt
 from synatt import manifest
 from synatt.enrolling import TABLE, enrol
 from synatt.errors import UsageError
-from synatt.model import load_model
+from synatt.model import load_model, save_model
+from synatt.neighbours import Neighbours
 from tests.conftest import CLASSES, MakeModel
 
 
@@ -53,6 +54,19 @@ def test_the_new_class_is_answered_and_the_rest_of_the_model_stays(
     assert (answers.algorithm_name[10:] == "beep").mean() < 0.3
     table = pd.read_parquet(out / TABLE)
     assert set(table.clips) == {5} and set(table.new_class) == {"beep"} and table.recall.between(0, 1).all()
+
+
+def test_a_model_takes_the_new_clips_among_its_neighbours(
+    old: manifest.Manifest, beeps: Path, make_model: MakeModel, tmp_path: Path
+) -> None:
+    folder = make_model()
+    bare = load_model(folder)
+    known = Neighbours(np.random.default_rng(0).normal(size=(30, 64)).astype(np.float32))
+    save_model(folder, bare.net, bare.recipe, {}, [], known)
+    after = load_model(str(Path(enrol([folder], {"beep": str(beeps)}, old, str(tmp_path / "out"))) / "Tiny"))
+    # Eleven clips can be read; each is there as it is and at three levels of perturbation.
+    assert after.neighbours is not None and len(after.neighbours) == 30 + 11 * 4
+    np.testing.assert_array_equal(after.neighbours.vectors_TE[:30], known.vectors_TE)
 
 
 def test_what_cannot_be_enrolled_is_one_line(

@@ -12,6 +12,8 @@ from synatt.clip import crops
 from synatt.ensemble import Ensemble, View, logmel_crops, plan
 from synatt.errors import UsageError
 from synatt.logmel import logmel_batch
+from synatt.model import save_model
+from synatt.neighbours import Neighbours
 from synatt.staging import stage
 from tests.conftest import CLASSES, MakeModel, make_tiny_recipe
 
@@ -177,3 +179,27 @@ def test_models_that_disagree_are_refused(make_model: MakeModel) -> None:
     longer = make_model("C", recipe=make_tiny_recipe(name="C", clip={"seconds": 1.0, "read_s": 30.0}))
     with pytest.raises(UsageError, match=r"clip\.read_s: \[30\.0, 60\.0\]"):
         plan([one, longer])
+
+
+def test_a_clip_far_from_all_known_ones_is_unknown_however_sure_the_softmax_is(
+    make_model: MakeModel, clip_paths: list[str]
+) -> None:
+    """Models whose neighbours are the first clips themselves, or something else altogether."""
+    decided = {"unknown_distance_slope": 4.0, "unknown_bias": -2.0, "neighbours": 24, "crops": 2}
+    recipe = make_tiny_recipe(predict=decided, clip={"seconds": 0.6, "pad": "zeros"})
+    bare = make_tiny_recipe(predict={"crops": 2}, clip={"seconds": 0.6, "pad": "zeros"})
+    near = Ensemble(plan([make_model(recipe=bare)]), CPU)
+    units = stage([f"t{i}" for i in range(12)], clip_paths, near.plan)
+    vectors = near.score(units.logmels).embeddings[0]
+    around = np.concatenate([v + np.random.default_rng(0).normal(0, 0.02, (24, len(v))) for v in vectors])
+    unknown = []
+    for below, known in (("near", around), ("far", -around)):
+        folder = str(Path(near.plan.folders[0]).parent.parent / below / "Tiny")
+        save_model(folder, near.models[0].net, recipe, {}, [], Neighbours(known.astype(np.float32)))
+        members = Ensemble(plan([folder]), CPU)
+        scores = members.score(units.logmels)
+        np.testing.assert_allclose(scores.mean_BC.sum(axis=1), 1, atol=1e-5)
+        unknown.append(scores.mean_BC[:, members.plan.unknown])
+        told = members.models[0].neighbours.unlikeness(scores.embeddings[0])  # type: ignore[union-attr]
+        np.testing.assert_allclose(unknown[-1], 1 / (1 + np.exp(2 - 4 * told)), atol=1e-4)
+    assert unknown[0].max() < 0.5 < 0.9 < unknown[1].min()

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -11,6 +12,8 @@ import yaml
 from synatt import model
 from synatt.errors import UsageError
 from synatt.model import ModelFolderError, find_models, folder_digest, load_model, read_recipe, save_model
+from synatt.neighbours import Neighbours
+from synatt.weights import save_tensors
 from tests.conftest import MakeModel, make_tiny_recipe
 
 
@@ -182,3 +185,30 @@ def test_a_place_without_models_is_named(tmp_path: Path) -> None:
     for path, says in ((tmp_path, "holds none"), (tmp_path / "none", "no model folder at"), (tmp_path / "file", "at")):
         with pytest.raises(ModelFolderError, match=says):
             find_models([str(path)])
+
+
+def test_neighbours_lie_beside_the_weights_and_belong_to_the_digest(make_model: MakeModel) -> None:
+    folder, bare = make_model(), folder_digest(make_model(below="bare"))
+    loaded = load_model(folder)
+    assert loaded.neighbours is None
+    known = Neighbours(np.random.default_rng(0).normal(size=(30, 64)).astype(np.float32))
+    save_model(folder, loaded.net, loaded.recipe, {}, [], known)
+    again = load_model(folder)
+    assert again.neighbours is not None and np.array_equal(again.neighbours.vectors_TE, known.vectors_TE)
+    assert again.digest != bare
+    save_model(folder, loaded.net, loaded.recipe, {}, [])
+    assert load_model(folder).neighbours is None and folder_digest(folder) == bare
+
+
+def test_neighbours_that_are_missing_or_do_not_fit_are_one_line(make_model: MakeModel) -> None:
+    decided = {"unknown_distance_slope": 1.0, "unknown_bias": 0.0, "neighbours": 30}
+    folder = make_model(recipe=make_tiny_recipe(predict=decided))
+    assert "neighbours.safetensors is missing" in refused(folder)
+    file = Path(folder) / "neighbours.safetensors"
+    file.write_bytes(b"torn")
+    assert "neighbours.safetensors cannot be used" in refused(folder)
+    for shape in ((30, 63), (20, 64), (30,)):
+        save_tensors({"vectors": torch.ones(shape)}, str(file))
+        assert "does not fit the recipe" in refused(folder)
+    save_tensors({"other": torch.ones(30, 64)}, str(file))
+    assert "cannot be used" in refused(folder)

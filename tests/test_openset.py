@@ -77,6 +77,26 @@ def test_one_side_alone_leaves_the_softmax_over_all_classes(keep: str) -> None:
     assert fit_confidence(z, truth, generator, 2, False).slope is None
 
 
+def test_distance_finds_what_the_softmax_is_sure_of() -> None:
+    z, truth, generator = drawn(300)
+    z[truth == 2, 0] += 6  # the new generator is taken for a known class, without a doubt
+    rng = np.random.default_rng(3)
+    unlikeness = rng.normal(0, 0.1, len(z)) + 0.8 * (truth == 2)
+    how = fit_confidence(z, truth, generator, 2, True, unlikeness)
+    assert how.distance_slope is not None and how.distance_slope > 0
+    told = torch.from_numpy(unlikeness).float()
+    answer = probabilities(torch.from_numpy(z), how, 2, told).numpy().argmax(axis=1)
+    assert np.mean(answer[truth == 2] == 2) > 0.95 and np.mean(answer[truth < 2] == truth[truth < 2]) > 0.95
+    assert fit_confidence(z, truth, generator, 2, True) != how
+
+
+def test_a_distance_that_points_the_wrong_way_is_left_out() -> None:
+    z, truth, generator = drawn(200)
+    alone = fit_confidence(z, truth, generator, 2, True)
+    backwards = fit_confidence(z, truth, generator, 2, True, -1.0 * (truth == 2) + 0.01 * np.arange(len(z)) / len(z))
+    assert backwards.distance_slope is None and backwards.slope == alone.slope and backwards.bias == alone.bias
+
+
 def test_a_score_that_points_the_wrong_way_is_not_used() -> None:
     z, truth, generator = drawn(100)
     swapped = np.where(truth == 2, 0, 2)  # the sure clips are called unknown

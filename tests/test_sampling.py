@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synatt.sampling import stratified_sample
+from synatt.sampling import in_turn, stratified_sample
 
 
 def test_a_sample_has_each_class_by_its_share_and_the_seed_fixes_it() -> None:
@@ -25,3 +25,16 @@ def test_a_sample_is_whole_or_full_and_has_every_stratum(strata: list[int], most
     assert len(set(kept.tolist())) == len(kept) <= most
     assert len(kept) == len(values) if len(values) <= most else len(kept) == most
     assert set(values[kept]) == set(strata)
+
+
+@given(st.lists(st.integers(0, 4), max_size=60), st.integers(0, 100))
+def test_in_turn_takes_strata_and_their_rows_evenly(strata: list[int], count: int) -> None:
+    values = np.array(strata, dtype=int)
+    taken = in_turn(values, count, np.random.default_rng(0))
+    assert len(taken) == (count if strata else 0)
+    if strata:
+        by_stratum = [int(np.sum(values[taken] == s)) for s in set(strata)]
+        assert max(by_stratum) - min(by_stratum) <= 1
+        for s in set(strata):
+            times = np.bincount(taken[values[taken] == s], minlength=len(values))[values == s]
+            assert times.max() - times.min() <= 1

@@ -71,7 +71,7 @@ def test_a_choice_can_be_written_down() -> None:
         "spread": 0.0,
         "best_epochs": 1,
         "compared_epochs": 1,
-        "confidence": {"temperature": 1.0, "slope": None, "bias": None},
+        "confidence": {"temperature": 1.0, "slope": None, "distance_slope": None, "bias": None},
     }
 
 

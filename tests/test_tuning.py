@@ -1,6 +1,5 @@
 """What folds leave for the decision between known and unknown: all their rows at all levels, by generator."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from synatt import manifest, tuning
 from synatt.distributed.tuning import split_folds
 from synatt.feed import Examples
 from synatt.openset import fit_confidence
+from synatt.validation import HeldOut
 from tests.conftest import CLASSES, make_tiny_recipe
 
 
@@ -22,8 +22,8 @@ def test_an_outlier_is_not_trained_on_while_its_clip_is_judged() -> None:
     np.testing.assert_array_equal(found[1][0].target, target[[0, 3, 5]])
 
 
-@pytest.mark.parametrize("unseen", [True, False])
-def test_the_confidence_is_fitted_on_every_fold_level_and_generator(tmp_path: Path, unseen: bool) -> None:
+@pytest.mark.parametrize(("unseen", "far"), [(True, True), (True, False), (False, False)])
+def test_the_confidence_is_fitted_on_every_fold_level_and_generator(tmp_path: Path, unseen: bool, far: bool) -> None:
     rng = np.random.default_rng(0)
     label = np.tile(np.arange(6), 20)
     made_by = [None if c < 5 else ("g1", None)[i % 2] for i, c in enumerate(label)]
@@ -34,19 +34,23 @@ def test_the_confidence_is_fitted_on_every_fold_level_and_generator(tmp_path: Pa
     recipe = make_tiny_recipe(tune={"unseen_generators": unseen, "judge_levels": ["clean", "strong"]})
     rows = manifest.build(rows, tuple(CLASSES))
     task = tuning._Task(recipe, rows, manifest.build([], tuple(CLASSES)), [], 0, "key")
-    nobody, folds, logits, truth, names = Examples((), np.zeros((0, 6), np.float32)), {}, [], [], []
+    nobody, folds = Examples((), np.zeros((0, 6), np.float32)), {}
+    logits, truth, names, unlikeness = [], [], [], []
     (tmp_path / "states").mkdir()
     for fold in (0, 1):
         at = np.flatnonzero(np.arange(len(label)) % 2 == fold)
         folds[fold] = nobody, Examples(tuple(f"t{i}" for i in at), np.eye(6, dtype=np.float32)[label[at]])
         held = rng.normal(0, 1, (2, len(at), 6)).astype(np.float32)
         held[:, np.arange(len(at)), label[at]] += np.where(label[at] < 5, 5, 1)
-        file = io.BytesIO()
-        np.save(file, held)
-        (tmp_path / "states" / f"Tiny-fold{fold}-epoch3.npy").write_bytes(file.getvalue())
+        away = rng.normal(0, 1, (2, len(at))) + (label[at] == 5)
+        kept = HeldOut(held, away if far else None)
+        (tmp_path / "states" / f"Tiny-fold{fold}-epoch3.npz").write_bytes(kept.encode())
+        unlikeness += [*away]
         logits += [*held]
         truth += [label[at]] * 2
         names += [np.array([made_by[i] or "src" for i in at])] * 2
     found = tuning._confidence(task, folds, str(tmp_path), "Tiny", 3)
-    assert found == fit_confidence(*(np.concatenate(part) for part in (logits, truth, names)), 5, unseen)
+    given = [np.concatenate(part) for part in (logits, truth, names)]
+    assert found == fit_confidence(*given, 5, unseen, np.concatenate(unlikeness) if far else None)
     assert (found.slope is not None) == unseen and found.temperature != 1
+    assert (found.distance_slope is not None) == far

@@ -4,7 +4,6 @@ A trial trains in one process with one GPU (or CPU); it makes up for the workers
 micro-batches, so the global batch, the learning rate and the per-device batch statistics are those of `train`.
 """
 
-import io
 import json
 import logging
 import os
@@ -25,6 +24,7 @@ from synatt.feed import Examples
 from synatt.recipe import Tune
 from synatt.selection import is_hopeless
 from synatt.training import Plan, Run, describe
+from synatt.validation import HeldOut
 
 log = logging.getLogger("synatt")
 
@@ -106,21 +106,14 @@ def _trial_name(config: dict[str, Any]) -> str:
 
 
 def _held_out(states: str, config: dict[str, Any], epoch: int) -> str:
-    """Where a trial keeps the logits of its validation rows after an epoch."""
-    return storage.join(states, f"{_trial_name(config)}-epoch{epoch}.npy")
+    """Where a trial keeps what it says of its validation rows after an epoch."""
+    return storage.join(states, f"{_trial_name(config)}-epoch{epoch}.npz")
 
 
-def held_out_logits(root: str, backbone: str, fold: int, epoch: int) -> np.ndarray:
-    """float32 logits ``[L, rows, C]`` of a fold's validation rows at the levels they are judged at, after an epoch."""
+def held_out_rows(root: str, backbone: str, fold: int, epoch: int) -> HeldOut:
+    """What a fold's network said of its validation rows after an epoch."""
     path = _held_out(storage.join(storage.absolute(root), STATES), {"backbone": backbone, "fold": fold}, epoch)
-    return np.load(io.BytesIO(storage.read_bytes(path)), allow_pickle=False)
-
-
-def _as_bytes(logits_LRC: np.ndarray | None) -> bytes:
-    assert logits_LRC is not None, "every fold has rows to judge"
-    file = io.BytesIO()
-    np.save(file, logits_LRC, allow_pickle=False)
-    return file.getvalue()
+    return HeldOut.decode(storage.read_bytes(path))
 
 
 def train_fold(
@@ -147,7 +140,8 @@ def train_fold(
         say(describe(name, row, plan.epochs), epochs=plan.epochs, **row)
         metrics.trained(run_id, plan.backbone.name, row, plan.epochs, config["fold"])
         # Before the state: a trial that goes on after this epoch will not judge it again.
-        storage.write_bytes(_held_out(states, config, int(row["epoch"])), _as_bytes(run.held_out))
+        assert run.held_out is not None, "every fold has rows to judge"
+        storage.write_bytes(_held_out(states, config, int(row["epoch"])), run.held_out.encode())
         storage.write_bytes(path, encode(run.state()))
         _report(run)
 

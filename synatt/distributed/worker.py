@@ -196,7 +196,7 @@ def _write_model(run: Run, config: dict[str, Any]) -> None:
         title = f"{plan.backbone.name}, held-out fold, epoch {best['epoch']:.0f}"
         picture = confusion_matrix(run.progress.confusion, recipe.require_classes(), title)
         storage.write_bytes(storage.join(folder, "confusion.png"), picture)
-    save_model(folder, run.judged, recipe, metrics, curve)
+    save_model(folder, run.judged, recipe, metrics, curve, run.neighbours())
 
 
 def hardware(device: Any) -> dict[str, Any]:

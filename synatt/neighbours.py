@@ -1,0 +1,55 @@
+"""How far a clip lies from all known training clips, in one network's embedding: the local outlier factor.
+
+A new algorithm can be closer to one known class than to the others, and the network is then sure of it; what it is
+not is *among* that class's clips. The factor (Breunig et al. 2000) compares how thinly known clips lie around a clip
+with how thinly they lie around those clips themselves, so that a region of noisy recordings, where all distances are
+larger, has its own measure.
+"""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+NEIGHBOURS = 20
+
+
+class Neighbours:
+    """Embeddings of known clips, of which only the direction counts.
+
+    Args:
+        vectors_TE: one a clip; more than `NEIGHBOURS` of them. Kept as float32.
+    """
+
+    def __init__(self, vectors_TE: np.ndarray) -> None:
+        self.vectors_TE = vectors_TE.astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.vectors_TE)
+
+    @cached_property
+    def _fitted(self) -> Any:
+        from sklearn.neighbors import LocalOutlierFactor
+
+        return LocalOutlierFactor(NEIGHBOURS, algorithm="brute", novelty=True).fit(unit(self.vectors_TE))
+
+    def unlikeness(self, vectors_NE: np.ndarray) -> np.ndarray:
+        """float64 ``[N]``: log of the local outlier factor; 0 lies as known clips do, larger lies farther out."""
+        if not len(vectors_NE):
+            return np.zeros(0)
+        return np.log(-self._fitted.score_samples(unit(vectors_NE)))
+
+    def with_more(self, vectors_NE: np.ndarray) -> "Neighbours":
+        """These and the embeddings of clips that have become known."""
+        return Neighbours(np.concatenate([self.vectors_TE, vectors_NE]))
+
+
+def unit(vectors_NE: np.ndarray) -> np.ndarray:
+    """float32, each row of length 1; zeros stay zeros."""
+    vectors = vectors_NE.astype(np.float32)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def neighbours_of(vectors_TE: np.ndarray) -> Neighbours | None:
+    """None where there are too few clips to be anybody's neighbours."""
+    return Neighbours(vectors_TE) if len(vectors_TE) > NEIGHBOURS else None
