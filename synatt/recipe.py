@@ -104,6 +104,7 @@ class Backbone(Section):
     timm: str = Field(description="timm model name, with its weight tag")
     batch: tuple[Positive, Positive] = Field(description="clips per worker (GPU) and step")
     epochs: tuple[Positive, Positive] = Field(description="fixed epoch counts")
+    seed: int | None = Field(None, ge=0, description="of its own: one network can stand twice in an ensemble")
 
 
 class Weights(Section):

@@ -50,8 +50,13 @@ class Plan:
 
 
 def make_plan(recipe: Recipe, backbone: Backbone, stage: int, epochs: int, workers: int) -> Plan:
-    """The plan of a recipe's backbone for so many workers: each takes `train.accumulate` micro-batches a step."""
+    """The plan of a recipe's backbone for so many workers: each takes `train.accumulate` micro-batches a step.
+
+    A backbone's own seed takes the place of the recipe's in all that training draws.
+    """
     batch = backbone.batch[stage]
+    if backbone.seed is not None:
+        recipe = recipe.model_copy(update={"seed": backbone.seed})
     return Plan(recipe, backbone, stage, epochs, batch, batch * recipe.train.accumulate * workers)
 
 

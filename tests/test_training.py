@@ -205,3 +205,15 @@ def test_the_confusion_is_that_of_the_best_epoch(examples: Examples, clip_store:
     assert counts.shape == (6, 6) and counts.sum(axis=1).tolist() == [2] * 6
     best = max(made.progress.curve, key=lambda row: row["macro_f1"])
     assert np.trace(counts) / 12 == pytest.approx(best["accuracy"])
+
+
+def test_a_backbone_s_own_seed_stands_for_the_recipe_s(examples: Examples, clip_store: ClipStore) -> None:
+    backbone = {"name": "Tiny", "timm": "test_convnext", "batch": [4, 4], "epochs": [1, 1]}
+    own = make_tiny_recipe(backbones=[{**backbone, "seed": 7}])
+    assert plan(own, 1).recipe.seed == 7 != own.seed
+    ours, alike, other = (
+        finish(run(recipe, 1, examples, clip_store)).bare.state_dict()
+        for recipe in (own, make_tiny_recipe(seed=7), make_tiny_recipe())
+    )
+    assert all(value.equal(alike[name]) for name, value in ours.items())
+    assert not ours["classify.weight"].equal(other["classify.weight"])
