@@ -1,27 +1,27 @@
 """What a network says of rows it was not trained on: as they are, and at levels of perturbation."""
 
-import zlib
-
 import numpy as np
 import torch
 from torch import nn
 
 from synatt.clip import crops
-from synatt.clipstore import ClipStore
+from synatt.clipstore import ClipStore, from_int16, to_int16
 from synatt.feed import Examples
 from synatt.logmel import logmel_batch
-from synatt.perturb import LEVELS, perturb
 from synatt.recipe import Recipe
 from synatt.step import Precision
+from synatt.takes import judged_take, key
 
 
 def judged_wave(store: ClipStore, track: str, level: str) -> np.ndarray:
-    """float32 ``[S]``: a recording at a level of perturbation that its name fixes, alike in every epoch and fold."""
-    wave = store.wave(track)
+    """float32 ``[S]``: a recording at a level of perturbation that its name fixes, alike in every epoch and fold.
+
+    A take that the store lacks is made here, to the same 16 bits: where it is cropped depends on every sample.
+    """
     if level == "clean":
-        return wave
-    rng = np.random.default_rng([zlib.crc32(track.encode()), LEVELS.index(level)])
-    return perturb(wave, level, rng)[0]
+        return store.wave(track)
+    kept = key(track, level)
+    return store.wave(kept) if kept in store else from_int16(to_int16(judged_take(store.wave(track), track, level)))
 
 
 @torch.inference_mode()
