@@ -160,9 +160,7 @@ def make_take(take: Take, track: str, wave: np.ndarray) -> np.ndarray:
     return perturbed_piece(wave, how.samples, take.level, rng, how.kinds, how.materials)
 
 
-def store_takes(
-    folder: str, name: str, shard: Shard, takes: Sequence[Take], cache: str | None = None
-) -> list[str]:
+def store_takes(folder: str, name: str, shard: Shard, takes: Sequence[Take], cache: str | None = None) -> list[str]:
     """Write the takes of a stored shard, called `name`, beside it, unless they are there; the names of their files.
 
     Args:

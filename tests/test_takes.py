@@ -89,7 +89,8 @@ def test_every_take_lies_in_the_store_and_is_made_of_what_it_holds(tmp_path: Pat
             whole = make_take(take, track, plain)
             assert len(found) == (round(0.4 * 16_000) if take.drawn else len(plain))
             np.testing.assert_allclose(found / np.abs(found).max(), whole / np.abs(whole).max(), atol=2e-4)
-            assert not any(np.array_equal(found, plain[i : i + len(found)]) for i in range(len(plain) - len(found) + 1))
+            starts = np.flatnonzero(plain[: len(plain) - len(found) + 1] == found[0])
+            assert not any(np.array_equal(found, plain[i : i + len(found)]) for i in starts)
     numbers = [store.wave(training_key(recipe.augment, "t00", k)) for k in range(3)]
     assert not any(np.array_equal(a, b) for a, b in zip(numbers, numbers[1:], strict=False))
 
@@ -97,12 +98,17 @@ def test_every_take_lies_in_the_store_and_is_made_of_what_it_holds(tmp_path: Pat
 def test_an_outliers_takes_are_of_what_the_vocoder_made(tmp_path: Path, clip_paths: list[str]) -> None:
     (shard,) = plan_shards(["x", "channel:x"], clip_paths[:1] * 2, copies=[None, "channel"])
     rows = manifest.build(
-        [{"track": t, "path": clip_paths[0], "label": 0, "split": s} for t, s in (("x", "train"), ("channel:x", "outlier"))],
+        [
+            {"track": t, "path": clip_paths[0], "label": 0, "split": s}
+            for t, s in (("x", "train"), ("channel:x", "outlier"))
+        ],
         CLASSES,
     )
     recipe = recipe_with(1)
     name = store_shard(str(tmp_path), shard, 60.0)
-    store = ClipStore(str(tmp_path), [name, *store_takes(str(tmp_path), name, shard, wanted_takes(rows, recipe, False))])
+    store = ClipStore(
+        str(tmp_path), [name, *store_takes(str(tmp_path), name, shard, wanted_takes(rows, recipe, False))]
+    )
     (take,) = [t for t in wanted_takes(rows, recipe, False) if "channel:x" in t.tracks]
     of_copy, of_plain = (to_int16(make_take(take, "channel:x", store.wave(t))) for t in ("channel:x", "x"))
     found = to_int16(store.wave(training_key(recipe.augment, "channel:x", 0)))
@@ -124,7 +130,9 @@ def test_files_are_named_by_all_that_decides_their_takes(tmp_path: Path, rows: M
     sf.write(tmp_path / "hum.wav", np.sin(np.arange(1600, dtype=np.float32)), 16_000)
 
     def named(name: str = name, of: Shard = shard, seed: int = 1, seconds: float = 1.0, **augment: object) -> list[str]:
-        recipe = make_tiny_recipe(augment={"perturb_takes": 1, **LIGHT, **augment}, clip={"seconds": seconds}, seed=seed)
+        recipe = make_tiny_recipe(
+            augment={"perturb_takes": 1, **LIGHT, **augment}, clip={"seconds": seconds}, seed=seed
+        )
         return store_takes(str(tmp_path), name, of, wanted_takes(rows, recipe, False))
 
     one, noisy = named(), {"perturb_kinds": ["gain", "noise"]}
@@ -173,8 +181,12 @@ def test_a_take_that_fails_costs_itself_and_is_named(
 
 
 def test_a_recording_that_cannot_be_read_has_no_takes(tmp_path: Path, clip_paths: list[str]) -> None:
-    made = [{"track": t, "path": p, "label": 0, "split": "train"} for t, p in (("a", clip_paths[0]), ("b", "/none.wav"))]
-    store, _ = stored(tmp_path, manifest.build(made, CLASSES), wanted_takes(manifest.build(made, CLASSES), recipe_with(1), False))
+    made = [
+        {"track": t, "path": p, "label": 0, "split": "train"} for t, p in (("a", clip_paths[0]), ("b", "/none.wav"))
+    ]
+    store, _ = stored(
+        tmp_path, manifest.build(made, CLASSES), wanted_takes(manifest.build(made, CLASSES), recipe_with(1), False)
+    )
     assert len(store) == 2 and [p["track"] for p in store.problems] == ["b"]
 
 
