@@ -1,6 +1,7 @@
 """Takes: what a recipe wants is made once, of what the store holds, shared by stages, and fails alone."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,7 +136,8 @@ def test_files_are_named_by_all_that_decides_their_takes(tmp_path: Path, rows: M
         )
         return store_takes(str(tmp_path), name, of, wanted_takes(rows, recipe, False))
 
-    one, noisy = named(), {"perturb_kinds": ["gain", "noise"]}
+    noisy: dict[str, Any] = {"perturb_kinds": ["gain", "noise"]}
+    one = named()
     assert one == named() and named(perturb_takes=3)[:1] == one
     files = [one, named(seed=2), named(seconds=0.5), named(perturb_levels=["strong"]), named(perturb_kinds=["gain"])]
     files += [named(**noisy), named(**noisy, babble=False), named(**noisy, noise_folder=str(tmp_path / "hum.wav"))]
@@ -149,7 +151,12 @@ def test_a_take_is_made_once_and_a_later_stage_finds_it(
 ) -> None:
     made: list[str] = []
     real = takes.make_take
-    monkeypatch.setattr(takes, "make_take", lambda take, track, wave: (made.append(track), real(take, track, wave))[1])
+
+    def noted(take: Take, track: str, wave: np.ndarray) -> np.ndarray:
+        made.append(track)
+        return real(take, track, wave)
+
+    monkeypatch.setattr(takes, "make_take", noted)
     soft = with_split(rows, "eval", "soft ")
     mixed = manifest.concat([rows, soft])
     (shard,) = plan_shards(mixed.column("track"), mixed.column("path"))
@@ -205,8 +212,12 @@ def test_a_folder_without_audio_is_said_before_anything_is_made(tmp_path: Path, 
 
 
 def test_judged_takes_need_nobodys_recordings(clip_paths: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    real = perturb.perturb
-    monkeypatch.setattr(takes, "perturb", lambda *a: (seen.append(len(a)), real(*a))[1])
+    seen: list[tuple[Any, ...]] = []
+
+    def noted(*given: Any) -> tuple[np.ndarray, str, dict[str, Any]]:
+        seen.append(given[3:])
+        return perturb.perturb(*given)
+
+    monkeypatch.setattr(takes, "perturb", noted)
     wave = load_audio(clip_paths[0]).wave
-    assert judged_take(wave, "x", "weak").shape == wave.shape and seen == [3]
+    assert judged_take(wave, "x", "weak").shape == wave.shape and seen == [()]

@@ -63,10 +63,10 @@ def test_a_stored_take_is_what_would_be_made(
 ) -> None:
     """Also where a crop is taken, whose place every sample decides of."""
     recipe = make_tiny_recipe(tune={"judge_levels": ["clean", "medium", "strong"]}, clip={"seconds": 0.5})
-    made = [{"track": t, "path": p, "label": 0} for t, p in zip(examples.tracks, clip_paths, strict=True)]
+    rows = [{"track": t, "path": p, "label": 0} for t, p in zip(examples.tracks, clip_paths, strict=True)]
     (shard,) = plan_shards(examples.tracks, clip_paths)
     name = store_shard(str(tmp_path), shard, 60.0)
-    takes = wanted_takes(manifest.build(made, recipe.require_classes()), recipe, judged=True)
+    takes = wanted_takes(manifest.build(rows, recipe.require_classes()), recipe, judged=True)
     full = ClipStore(str(tmp_path), [name, *store_takes(str(tmp_path), name, shard, takes)])
     assert len(full) == 3 * len(clip_store)
     for level in ("clean", "medium", "strong"):
@@ -75,7 +75,8 @@ def test_a_stored_take_is_what_would_be_made(
     whole = judged_take(clip_store.wave("t03"), "t03", "medium")
     np.testing.assert_allclose(standardise(judged_wave(full, "t03", "medium")), standardise(whole), atol=2e-3)
     net = Ensemble(plan([make_model(recipe=recipe)]), CPU).models[0].net
-    assert np.array_equal(*(validate(net, examples, store, recipe, EXACT) for store in (full, clip_store)))
+    stored, made_here = (validate(net, examples, store, recipe, EXACT) for store in (full, clip_store))
+    assert np.array_equal(stored, made_here)
 
 
 def test_a_stored_take_is_not_made_again(clip_store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,7 @@ def _ffmpeg(wave: np.ndarray, codec: Codec, kbit_s: float) -> bytes:
     return file.getvalue()
 
 
-def _effort(encoder: str, kbit_s: float) -> dict[str, str]:
+def _effort(encoder: str, kbit_s: float) -> dict[str, object]:
     """Options that save an encoder work and leave its output about as far from the original, in log spectra."""
     if encoder == "aac" and kbit_s >= 32:
         # At 24 kbit/s it would lose bands that the default search keeps (14 dB from the original instead of 8).
