@@ -66,6 +66,11 @@ def to_int16(wave: np.ndarray) -> np.ndarray:
     return np.rint(wave * (32767 / np.abs(wave).max())).astype(np.int16)
 
 
+def from_int16(samples: np.ndarray) -> np.ndarray:
+    """float32 ``[S]``, full scale 1."""
+    return samples.astype(np.float32) / np.float32(32768)
+
+
 def write_shard(file: str, shard: Shard, read_s: float) -> None:
     """Decode the recordings of `shard` into `file`; in place of those that cannot be used it says why."""
     tracks, waves, problems = [], [], []
@@ -77,6 +82,11 @@ def write_shard(file: str, shard: Shard, read_s: float) -> None:
             tracks.append(track)
         except (AudioError, CopyError) as err:
             problems.append({"kind": err.kind, "track": track, "path": path, "detail": str(err)})
+    write_waves(file, tracks, waves, problems)
+
+
+def write_waves(file: str, tracks: list[str], waves: list[bytes], problems: list[dict[str, str]]) -> None:
+    """Write samples by track (int16, as bytes), and what became of others, as a file that `ClipStore` reads."""
     table = pa.table({"track": tracks, "wave": waves}, schema=SCHEMA)
     # The problems travel with the shard, so that a resumed run still reports them.
     table = table.replace_schema_metadata({"problems": json.dumps(problems)})
@@ -87,7 +97,7 @@ def write_shard(file: str, shard: Shard, read_s: float) -> None:
 
 
 class ClipStore:
-    """Random access to the decoded recordings of some shards.
+    """Random access to the decoded recordings of some shards, and to what is kept beside them (`synatt.takes`).
 
     Args:
         folder: where the shards lie; a bucket's shards are copied below `cache` first.
@@ -117,8 +127,7 @@ class ClipStore:
     def wave(self, track: str) -> np.ndarray:
         """float32 ``[S]`` at 16 kHz of one recording."""
         column, row = self._place[track]
-        samples = np.frombuffer(self._columns[column][row].as_buffer(), dtype=np.int16)
-        return samples.astype(np.float32) / np.float32(32768)
+        return from_int16(np.frombuffer(self._columns[column][row].as_buffer(), dtype=np.int16))
 
 
 def _mapped(folder: str, name: str, cache: str | None) -> pa.NativeFile:

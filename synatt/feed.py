@@ -7,8 +7,7 @@ number of workers nor a restart changes what is trained on. Every row is seen ex
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,9 +15,9 @@ import torch
 from synatt.background import prefetched
 from synatt.clip import fit, standardise
 from synatt.clipstore import ClipStore
-from synatt.perturb import Materials, perturb, read_materials
-from synatt.perturb.signal import at_power, power
+from synatt.perturb import Materials
 from synatt.recipe import Recipe
+from synatt.takes import materials_of, perturbed_piece, training_key
 
 # Clips are perturbed this much longer than they are needed.
 MARGIN = 1.15
@@ -117,46 +116,38 @@ def train_batches(
 
 
 def training_materials(recipe: Recipe, tracks: tuple[str, ...], store: ClipStore) -> Materials:
-    """What clips are perturbed with: the folders of the recipe, and for babble the training clips themselves.
+    """What clips are perturbed anew with: the folders of the recipe, and for babble the training clips themselves.
 
     Raises:
         UsageError: a folder holds no audio.
     """
-    settings = recipe.augment
-    if not settings.perturb_p or ("noise" not in settings.perturb_kinds and "room" not in settings.perturb_kinds):
+    if not recipe.augment.perturb_p or recipe.augment.perturb_takes:
         return Materials()
-    found = _recorded(settings.noise_folder, settings.room_folder)
-    return replace(found, speech=tracks if settings.babble else (), hear=store.wave)
-
-
-@lru_cache(maxsize=4)
-def _recorded(noises: str | None, rooms: str | None) -> Materials:
-    # A folder in a bucket need not be listed for every epoch.
-    return read_materials(noises=[noises] if noises else [], rooms=[rooms] if rooms else [])
+    return materials_of(recipe.augment, tracks, store.wave)
 
 
 def training_clip(
     store: ClipStore, track: str, recipe: Recipe, epoch: int, row: int, materials: Materials
 ) -> np.ndarray:
-    """float32 ``[clip samples]``: a recording's clip in an epoch, standardised, and perturbed where that is drawn."""
+    """float32 ``[clip samples]``: a recording's clip in an epoch, standardised, and perturbed where that is drawn.
+
+    What is perturbed is one of the recording's takes, or, where the recipe wants none, a piece of it perturbed anew.
+    Either has its own mean and deviation, for a take in 16 bits no longer knows the level of its recording.
+
+    Raises:
+        KeyError: the store lacks the recording, or the take.
+    """
     rng = np.random.default_rng([recipe.seed, epoch, row, 1])
-    wave, settings = store.wave(track), recipe.augment
-    if settings.perturb_p and rng.random() < settings.perturb_p:
-        # What will be cut away need not be perturbed; some is left, for faster speech is shorter.
-        piece = _piece(wave, round(MARGIN * recipe.clip_samples), rng)
-        level = str(rng.choice(settings.perturb_levels))
-        changed, _, _ = perturb(piece, level, rng, settings.perturb_kinds, materials)
-        mean, deviation = wave.mean(dtype=np.float64), wave.std(dtype=np.float64)
-        whole = ((at_power(changed, power(piece)) - mean) / max(deviation, 1e-8)).astype(np.float32)
+    settings = recipe.augment
+    if not settings.perturb_p or rng.random() >= settings.perturb_p:
+        wave = store.wave(track)
+    elif settings.perturb_takes:
+        wave = store.wave(training_key(settings, track, int(rng.integers(settings.perturb_takes))))
     else:
-        whole = standardise(wave)
-    return fit(whole, recipe.clip_samples, recipe.clip.pad, rng)
-
-
-def _piece(wave: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
-    spare = len(wave) - samples
-    start = int(rng.integers(0, spare + 1)) if spare > 0 else 0
-    return wave[start : start + samples]
+        # What will be cut away need not be perturbed; some is left, for faster speech is shorter.
+        samples, level = round(MARGIN * recipe.clip_samples), str(rng.choice(settings.perturb_levels))
+        wave = perturbed_piece(store.wave(track), samples, level, rng, settings.perturb_kinds, materials)
+    return fit(standardise(wave), recipe.clip_samples, recipe.clip.pad, rng)
 
 
 class Stopwatch:

@@ -21,6 +21,7 @@ from synatt.openset import Confidence
 from synatt.outliers import outlier_rows
 from synatt.provenance import fingerprint, is_done, provenance
 from synatt.recipe import Recipe, load_recipe
+from synatt.takes import FAILED, wanted_takes
 
 log = logging.getLogger("synatt")
 
@@ -153,11 +154,13 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
     with ray_session(settings.address):
         more = [soft] if soft is not None and not _covers(rows, soft) else []
         everything = manifest.concat([rows, *more, outliers])
-        clips = store_clips(everything, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"))
+        takes = wanted_takes(chosen, recipe, judged=recipe.train.hold_out_fold is not None)
+        clips = store_clips(everything, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"), takes)
         store = clips.open()
         for problem in store.problems:
             about = logs.fields(track=problem["track"], kind=problem["kind"])
-            log.info("not trained on: %s (%s)", problem["track"], problem["detail"], extra=about)
+            what = "not perturbed" if problem["kind"] == FAILED else "not trained on"
+            log.info("%s: %s (%s)", what, problem["track"], problem["detail"], extra=about)
         usable = chosen.where(np.array([t in store for t in chosen.column("track")]))
         fit, valid = held_out(usable, recipe)
         info = {

@@ -22,15 +22,13 @@ from synatt.errors import WorkError
 from synatt.flac import flac
 from synatt.manifest import PROBLEMS, Manifest
 from synatt.perturb import KINDS, LEVELS, Materials, check_kinds, check_levels, perturb
-from synatt.perturb.materials import NOTHING
+from synatt.perturb.materials import NOTHING, some
 
 log = logging.getLogger("synatt")
 
 SHARD_ROWS = 32
 # What is longer is cut: test sets are made of utterances.
 READ_S = 600.0
-# Recordings that babble is made of, where the inputs themselves are: every task is sent their names.
-BABBLE_FILES = 1000
 ADDED = ("original", "perturbation", "kind", "parameters")
 
 Mapper = Callable[[Callable[[Any], Any], list[Any], str], list[Any]]
@@ -86,7 +84,7 @@ def perturb_rows(
     speech = storage.join(storage.absolute(output), "speech")
     tracks, paths = rows.column("track"), [storage.absolute(p) for p in rows.column("path")]
     if not materials.speech:
-        materials = replace(materials, speech=tuple(paths[:: -(-len(paths) // BABBLE_FILES) or 1]))
+        materials = replace(materials, speech=some(paths))
     plan = Plan(check_levels(levels), check_kinds(kinds), materials, seed, speech)
     # Workers run in other folders.
     done = storage.join(storage.absolute(output), "_done")

@@ -72,6 +72,12 @@ class Augment(Section):
     perturb_p: Probability = Field(0.0, description="a clip goes through synatt.perturb; not part of Syn-Att")
     perturb_levels: tuple[Level, ...] = Field(("weak", "medium", "strong"), min_length=1)
     perturb_kinds: tuple[Kind, ...] = Field(get_args(Kind), min_length=1)
+    perturb_takes: int = Field(
+        0,
+        ge=0,
+        description="0: a clip is perturbed anew whenever that is drawn; N: so many perturbed takes of each recording "
+        "are made once, kept in the clip store and drawn from",
+    )
     noise_folder: str | None = Field(None, description="recordings of noise to perturb with, besides made ones")
     room_folder: str | None = Field(None, description="impulse responses to perturb with, besides simulated ones")
     babble: bool = Field(True, description="other training clips are mixed into noise where perturb_p draws it")

@@ -11,6 +11,11 @@ from synatt.selection import Choice, Curves, choose
 
 # The rest is fixed before a search begins: classes, decoded audio, folds, backbone, initial weights.
 SEARCHABLE = ("train.", "augment.", "logmel.", "clip.seconds", "clip.pad", "head_units")
+# Takes are made with the clip store, before a search begins: what decides them is fixed then.
+DECIDES_TAKES = (
+    *("augment.perturb_takes", "augment.perturb_levels", "augment.perturb_kinds"),
+    *("augment.noise_folder", "augment.room_folder", "augment.babble", "clip.seconds"),
+)
 KINDS = {
     "uniform": "uniform(LOW, HIGH)",
     "loguniform": "loguniform(LOW, HIGH)",
@@ -44,6 +49,8 @@ def parse_draw(text: str, recipe: Recipe) -> Draw:
         raise UsageError(f"--search {text!r}: write KEY=DRAW, where DRAW is one of {', '.join(KINDS.values())}")
     if not key.startswith(SEARCHABLE):
         raise UsageError(f"--search {key}: only keys that start with {', '.join(SEARCHABLE)} can be searched")
+    if key == "augment.perturb_takes" or (recipe.augment.perturb_takes and key in DECIDES_TAKES):
+        raise UsageError(f"--search {key}: takes are made before a search; search with augment.perturb_takes=0")
     try:
         values = parse_yaml(f"[{found[2]}]")
     except ValueError:

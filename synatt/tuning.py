@@ -29,6 +29,7 @@ from synatt.provenance import fingerprint
 from synatt.recipe import Backbone, Recipe
 from synatt.searching import Draw, best_sample, with_values
 from synatt.selection import Choice, Curves, choose, mean_curve
+from synatt.takes import wanted_takes
 
 log = logging.getLogger("synatt")
 
@@ -92,7 +93,8 @@ def tune(
     storage.set_patience(storage.RUN_PATIENCE_S)
     with ray_session(settings.address):
         everything = manifest.concat([rows, task.outliers])
-        clips = store_clips(everything, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"))
+        takes = wanted_takes(task.rows, task.recipe, judged=True)
+        clips = store_clips(everything, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"), takes)
         folds = _folds(task, clips.open())
         if draws:
             _search(task, list(draws), samples, folds, clips, root, output)

@@ -4,7 +4,6 @@ And the known clips that it holds them against.
 """
 
 import io
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,27 +13,29 @@ import torch
 
 from synatt.backbones import Attributor
 from synatt.clip import crops
-from synatt.clipstore import ClipStore
+from synatt.clipstore import ClipStore, from_int16, to_int16
 from synatt.constants import unknown_index
 from synatt.feed import Examples, training_clip, training_materials
 from synatt.logmel import logmel_batch
 from synatt.neighbours import Neighbours, neighbours_of
-from synatt.perturb import LEVELS, perturb
 from synatt.recipe import Recipe
 from synatt.sampling import in_turn
 from synatt.step import Precision
+from synatt.takes import judged_take, key
 
 # Epochs whose draws no training makes.
 AFTER_TRAINING = 1_000_000
 
 
 def judged_wave(store: ClipStore, track: str, level: str) -> np.ndarray:
-    """float32 ``[S]``: a recording at a level of perturbation that its name fixes, alike in every epoch and fold."""
-    wave = store.wave(track)
+    """float32 ``[S]``: a recording at a level of perturbation that its name fixes, alike in every epoch and fold.
+
+    A take that the store lacks is made here, to the same 16 bits: where it is cropped depends on every sample.
+    """
     if level == "clean":
-        return wave
-    rng = np.random.default_rng([zlib.crc32(track.encode()), LEVELS.index(level)])
-    return perturb(wave, level, rng)[0]
+        return store.wave(track)
+    kept = key(track, level)
+    return store.wave(kept) if kept in store else from_int16(to_int16(judged_take(store.wave(track), track, level)))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synatt import manifest
 from synatt.background import prefetched
-from synatt.clipstore import ClipStore
+from synatt.clip import standardise
+from synatt.clipstore import ClipStore, plan_shards, store_shard
 from synatt.feed import (
     Batch,
     Examples,
@@ -20,8 +23,13 @@ from synatt.feed import (
     epoch_order,
     step_rows,
     train_batches,
+    training_clip,
+    training_materials,
 )
+from synatt.perturb import Materials
 from synatt.recipe import Recipe
+from synatt.takes import store_takes, training_key, wanted_takes
+from tests.conftest import make_tiny_recipe
 
 ROWS, BATCH, ACCUMULATE, WORLD = st.integers(1, 60), st.integers(1, 5), st.integers(1, 3), st.integers(1, 4)
 
@@ -168,8 +176,6 @@ def test_a_worker_without_a_row_gets_a_filler_that_weighs_nothing(
 def test_a_clip_is_cropped_alike_whatever_the_number_of_workers(
     examples: Examples, clip_store: ClipStore, world: int
 ) -> None:
-    from tests.conftest import make_tiny_recipe
-
     recipe = make_tiny_recipe(clip={"seconds": 0.5, "pad": "random"})
     alone = by_label(one_epoch(examples, clip_store, recipe))
     together = by_label(one_epoch(examples, clip_store, recipe, world=world))
@@ -186,6 +192,56 @@ def test_clips_are_standardised_before_they_are_cut(
     for wave in by_label(one_epoch(examples, clip_store, tiny_recipe)).values():
         assert abs(float(wave.mean())) < 1e-4
         assert float(wave.std(unbiased=False)) == pytest.approx(1, abs=1e-4)
+
+
+def with_takes(folder: Path, paths: list[str], tracks: tuple[str, ...], recipe: Recipe) -> ClipStore:
+    made = [{"track": t, "path": p, "label": 0, "split": "train"} for t, p in zip(tracks, paths, strict=True)]
+    (shard,) = plan_shards(tracks, paths)
+    name = store_shard(str(folder), shard, 60.0)
+    takes = wanted_takes(manifest.build(made, recipe.require_classes()), recipe, judged=False)
+    return ClipStore(str(folder), [name, *store_takes(str(folder), name, shard, takes)])
+
+
+def test_perturbed_clips_are_takes_of_the_store_and_all_are_drawn(
+    tmp_path: Path, clip_paths: list[str], clip_tracks: tuple[str, ...]
+) -> None:
+    settings = {"perturb_p": 0.5, "perturb_takes": 3, "perturb_kinds": ["gain", "band"], "perturb_levels": ["strong"]}
+    recipe = make_tiny_recipe(augment=settings)
+    store = with_takes(tmp_path, clip_paths, clip_tracks, recipe)
+    names = ["t05", *(training_key(recipe.augment, "t05", k) for k in range(3))]
+    # Clips of 1 s fit the recipe exactly.
+    there = {standardise(store.wave(name)).tobytes(): name for name in names}
+    assert len(there) == 4
+    drawn = [there[training_clip(store, "t05", recipe, epoch, 5, Materials()).tobytes()] for epoch in range(120)]
+    assert drawn.count("t05") == pytest.approx(60, abs=20)
+    assert all(drawn.count(name) == pytest.approx(20, abs=12) for name in names[1:])
+    again = training_clip(store, "t05", recipe, 7, 5, Materials())
+    assert there[again.tobytes()] == drawn[7]
+
+
+def test_a_store_without_the_takes_is_an_error_not_a_clean_clip(clip_store: ClipStore) -> None:
+    recipe = make_tiny_recipe(augment={"perturb_p": 1.0, "perturb_takes": 2})
+    with pytest.raises(KeyError, match="t05"):
+        training_clip(clip_store, "t05", recipe, 0, 5, Materials())
+
+
+def test_without_takes_clips_are_perturbed_anew_and_standardised_by_themselves(clip_store: ClipStore) -> None:
+    recipe = make_tiny_recipe(augment={"perturb_p": 1.0, "perturb_kinds": ["gain", "band"]})
+    clips = [training_clip(clip_store, "t05", recipe, epoch, 5, Materials()) for epoch in range(4)]
+    assert len({clip.tobytes() for clip in clips}) == 4
+    for clip in clips:
+        assert abs(float(clip.mean())) < 1e-4 and float(clip.std()) == pytest.approx(1, abs=1e-3)
+
+
+def test_babble_is_only_looked_for_where_clips_are_perturbed_anew(clip_store: ClipStore) -> None:
+    for settings, speech in (
+        ({"perturb_p": 0.5}, ("a", "b")),
+        ({"perturb_p": 0.5, "babble": False}, ()),
+        ({"perturb_p": 0.5, "perturb_kinds": ["codec"]}, ()),
+        ({"perturb_p": 0.5, "perturb_takes": 1}, ()),
+        ({}, ()),
+    ):
+        assert training_materials(make_tiny_recipe(augment=settings), ("a", "b"), clip_store).speech == speech
 
 
 def test_an_error_in_the_thread_comes_out_where_the_batch_was_asked_for() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from synatt import manifest, perturbed
 from synatt.errors import UsageError, WorkError
 from synatt.manifest import Manifest
-from synatt.perturb import LEVELS, Materials
+from synatt.perturb import LEVELS, Materials, materials
 from synatt.perturbed import ADDED, SHARD_ROWS, file_name, perturb_rows
 
 
@@ -76,7 +76,7 @@ def test_babble_is_made_of_some_of_many_inputs(rows: Manifest, tmp_path: Path, m
     seen = []
     monkeypatch.setattr(perturbed, "render", lambda track, path, plan: seen.append(plan.materials.speech) or [])
     for most, wanted in ((5, 4), (12, 12), (100, 12)):
-        monkeypatch.setattr(perturbed, "BABBLE_FILES", most)
+        monkeypatch.setattr(materials, "BABBLE_FILES", most)
         with pytest.raises(WorkError):
             perturb_rows(rows, str(tmp_path / str(most)), ["weak"], in_turn)
         assert len(seen[-1]) == wanted and set(seen[-1]) <= set(rows.column("path"))

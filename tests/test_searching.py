@@ -81,3 +81,21 @@ def test_the_sample_whose_mean_over_the_folds_peaks_highest_wins() -> None:
     assert (number, choice.epochs, choice.macro_f1) == (1, 2, pytest.approx(0.7))
     with pytest.raises(ValueError, match="no sample"):
         best_sample([{}])
+
+
+@pytest.mark.parametrize(
+    ("key", "draw"),
+    [
+        ("perturb_takes", "randint(1, 4)"),
+        ("perturb_levels", "choice([weak], [strong])"),
+        ("perturb_kinds", "choice([gain], [band])"),
+        ("babble", "choice(true, false)"),
+    ],
+)
+def test_what_decides_takes_is_fixed_before_a_search(key: str, draw: str) -> None:
+    with_takes = make_tiny_recipe(augment={"perturb_takes": 2})
+    with pytest.raises(UsageError, match=f"{key}: takes are made before a search"):
+        parse_draw(f"augment.{key}={draw}", with_takes)
+    if key != "perturb_takes":
+        assert parse_draw(f"augment.{key}={draw}", RECIPE).key == f"augment.{key}"
+    assert parse_draw("augment.perturb_p=uniform(0, 0.8)", with_takes).kind == "uniform"

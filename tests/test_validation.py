@@ -1,20 +1,24 @@
 """Validation scores what prediction would, at every level that is asked for, the same in every epoch."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synatt import manifest
 from synatt.backbones import create
-from synatt.clip import crops
-from synatt.clipstore import ClipStore
+from synatt.clip import crops, standardise
+from synatt.clipstore import ClipStore, plan_shards, store_shard
 from synatt.ensemble import Ensemble, plan
 from synatt.feed import Examples
 from synatt.neighbours import Neighbours
 from synatt.recipe import Recipe
 from synatt.staging import stage
 from synatt.step import Precision
+from synatt.takes import judged_take, key, store_takes, wanted_takes
 from synatt.validation import HeldOut, answers, judged_wave, known_neighbours, validate
 from tests.conftest import MakeModel, make_tiny_recipe
 
@@ -55,6 +59,39 @@ def test_levels_are_scored_apart_and_alike_each_time(
 def test_a_name_fixes_what_is_done_to_a_recording(clip_store: ClipStore, level: str) -> None:
     one, again = (judged_wave(clip_store, "t03", level) for _ in range(2))
     assert np.array_equal(one, again) and not np.array_equal(one, clip_store.wave("t03"))
+
+
+def test_a_stored_take_is_what_would_be_made(
+    examples: Examples, clip_store: ClipStore, clip_paths: list[str], make_model: MakeModel, tmp_path: Path
+) -> None:
+    """Also where a crop is taken, whose place every sample decides of."""
+    recipe = make_tiny_recipe(tune={"judge_levels": ["clean", "medium", "strong"]}, clip={"seconds": 0.5})
+    rows = [{"track": t, "path": p, "label": 0} for t, p in zip(examples.tracks, clip_paths, strict=True)]
+    (shard,) = plan_shards(examples.tracks, clip_paths)
+    name = store_shard(str(tmp_path), shard, 60.0)
+    takes = wanted_takes(manifest.build(rows, recipe.require_classes()), recipe, judged=True)
+    full = ClipStore(str(tmp_path), [name, *store_takes(str(tmp_path), name, shard, takes)])
+    assert len(full) == 3 * len(clip_store)
+    for level in ("clean", "medium", "strong"):
+        for track in examples.tracks:
+            assert np.array_equal(judged_wave(full, track, level), judged_wave(clip_store, track, level))
+    whole = judged_take(clip_store.wave("t03"), "t03", "medium")
+    np.testing.assert_allclose(standardise(judged_wave(full, "t03", "medium")), standardise(whole), atol=2e-3)
+    net = Ensemble(plan([make_model(recipe=recipe)]), CPU).models[0].net
+    stored, made_here = (validate(net, examples, store, recipe, EXACT).logits for store in (full, clip_store))
+    assert np.array_equal(stored, made_here)
+
+
+def test_a_stored_take_is_not_made_again(clip_store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = {"t03": np.zeros(9, np.float32), key("t03", "weak"): np.ones(9, np.float32)}
+
+    class Held(dict[str, np.ndarray]):
+        def wave(self, track: str) -> np.ndarray:
+            return self[track]
+
+    monkeypatch.setattr("synatt.validation.judged_take", lambda *a: np.full(9, 0.5, np.float32))
+    assert judged_wave(Held(held), "t03", "weak").max() == 1.0  # type: ignore[arg-type]
+    assert judged_wave(Held(held), "t03", "strong").max() == 0.5  # type: ignore[arg-type]
 
 
 def test_no_rows_have_the_shape_of_none(clip_store: ClipStore, tiny_recipe: Recipe) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synatt import storage
@@ -11,38 +12,52 @@ from synatt.clipstore import ClipStore, Shard, plan_shards, store_shard
 from synatt.distributed.streams import run_tasks
 from synatt.manifest import Manifest
 from synatt.outliers import COPY
+from synatt.takes import Take, store_takes
 
 log = logging.getLogger("synatt")
 
 
 @dataclass(frozen=True)
 class Clips:
-    """A clip store by place and shard names, small enough to send to workers."""
+    """A clip store by place and names of its files, small enough to send to workers.
+
+    Attributes:
+        shards: files of recordings.
+        takes: files of their takes.
+    """
 
     folder: str
     shards: tuple[str, ...]
+    takes: tuple[str, ...] = ()
 
     def open(self) -> ClipStore:
-        cache = os.path.join(tempfile.gettempdir(), "synatt-clips")
-        return ClipStore(self.folder, self.shards, cache)
+        return ClipStore(self.folder, (*self.shards, *self.takes), _cache())
 
     def digest(self) -> str:
         """12 hex digits that stand for the recordings: their keys, places, sizes and times."""
         return hashlib.sha256("".join(self.shards).encode()).hexdigest()[:12]
 
 
-def store_clips(rows: Manifest, read_s: float, folder: str) -> Clips:
-    """Decode all recordings of `rows` into `folder`, as Ray Data tasks; shards that are there are kept."""
+def _cache() -> str:
+    # Of each machine's own.
+    return os.path.join(tempfile.gettempdir(), "synatt-clips")
+
+
+def store_clips(rows: Manifest, read_s: float, folder: str, takes: Sequence[Take] = ()) -> Clips:
+    """Decode all recordings of `rows` into `folder` and make their takes, as Ray Data tasks; what is there is kept."""
     folder = storage.absolute(folder)
     copies = rows.column(COPY) if COPY in rows.table.column_names else ()
     paths = [storage.absolute(path) for path in rows.column("path")]
     shards = plan_shards(rows.column("track"), paths, copies=copies)
     storage.make_dirs(folder)
-    log.info("%d recordings to train on: each is decoded once, into %s", len(rows), storage.shown(folder))
+    done = "decoded and perturbed" if takes else "decoded"
+    log.info("%d recordings to train on: each is %s once, into %s", len(rows), done, storage.shown(folder))
 
-    def store(item: tuple[int, Shard]) -> str:
-        return f"{item[0]:08d} {store_shard(folder, item[1], read_s)}"
+    def store(item: tuple[int, Shard]) -> tuple[int, str, list[str]]:
+        number, shard = item
+        name = store_shard(folder, shard, read_s)
+        return number, name, store_takes(folder, name, shard, takes, _cache())
 
     # Results come in no order.
-    named = sorted(run_tasks(store, list(enumerate(shards)), "decoding"))
-    return Clips(folder, tuple(line.partition(" ")[2] for line in named))
+    named = sorted(run_tasks(store, list(enumerate(shards)), "decoding and perturbing" if takes else "decoding"))
+    return Clips(folder, tuple(name for _, name, _ in named), tuple(take for *_, made in named for take in made))

@@ -21,11 +21,14 @@ def test_the_decision_between_known_and_unknown_reaches_the_model_and_its_answer
     argv = ["--input", tmp_path / "rows.parquet", "--recipe", tiny_yaml, "--backbone", "TinyConv"]
     argv += ["--set", "tune.unseen_generators=true", "--set", "tune.judge_levels=[clean,strong]"]
     argv += ["--set", "predict.neighbours=30"]
+    argv += ["--set", "augment.perturb_p=0.5", "--set", "augment.perturb_takes=2", "--clips", tmp_path / "clips"]
     code, _, err = job("tune", *argv, "--output", tmp_path / "folds")
     assert code == 0, err
     found = json.loads((tmp_path / "folds" / "epochs.json").read_text())["backbones"]["TinyConv"]["confidence"]
     assert set(found) == {"temperature", "slope", "distance_slope", "bias"} and found["temperature"] != 1
     # Two epochs teach nothing: the score may well point the wrong way, which leaves the softmax as it is.
+    kept_clips = {path: path.stat().st_mtime_ns for path in (tmp_path / "clips").iterdir()}
+    assert len(kept_clips) == 4, "the recordings, two takes to train on, one to judge"
     chosen = tmp_path / "epochs.json"
     whole = json.loads((tmp_path / "folds" / "epochs.json").read_text())
     whole["backbones"]["TinyConv"]["confidence"] = {
@@ -37,6 +40,7 @@ def test_the_decision_between_known_and_unknown_reaches_the_model_and_its_answer
     chosen.write_text(json.dumps(whole))
     code, _, err = job("train", *argv, "--epochs", chosen, "--output", tmp_path / "models")
     assert code == 0, err
+    assert kept_clips == {path: path.stat().st_mtime_ns for path in (tmp_path / "clips").iterdir()}, "train shares them"
     kept = synatt.load_recipe(str(tmp_path / "models" / "TinyConv" / "recipe.yaml")).predict
     assert (kept.temperature, kept.unknown_slope, kept.unknown_distance_slope, kept.unknown_bias) == (2.0, 1.5, 0.5, 30)
     neighbours = load_model(str(tmp_path / "models" / "TinyConv")).neighbours
