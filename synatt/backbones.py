@@ -17,24 +17,14 @@ class Attributor(nn.Module):
         features: F.
         head_units: width E of the embedding.
         n_classes: C.
-        embedding_length: what every embedding is brought to, if anything: the last layer then compares directions
-            (scaled cosine, as in NormFace, Wang et al. 2017), and a loud network is not a sure one.
 
     Attributes:
         frozen: the backbone keeps its batch statistics in training mode too (see `optimising.freeze`).
     """
 
-    def __init__(
-        self,
-        backbone: nn.Module,
-        features: int,
-        head_units: int,
-        n_classes: int,
-        embedding_length: float | None = None,
-    ) -> None:
+    def __init__(self, backbone: nn.Module, features: int, head_units: int, n_classes: int) -> None:
         super().__init__()
         self.frozen = False
-        self.embedding_length = embedding_length
         self.backbone = backbone
         self.embed = nn.Sequential(nn.Linear(features, head_units), nn.SELU())
         self.classify = nn.Linear(head_units, n_classes)
@@ -53,10 +43,7 @@ class Attributor(nn.Module):
         """The penultimate vector ``[B, E]``."""
         # One channel repeated three times; no ImageNet mean and deviation, as in the original.
         image_B3MT = logmel_BMT[:, None].expand(-1, 3, -1, -1)
-        vectors_BE = self.embed(self.backbone(image_B3MT))
-        if self.embedding_length is None:
-            return vectors_BE
-        return self.embedding_length * nn.functional.normalize(vectors_BE, dim=-1)
+        return self.embed(self.backbone(image_B3MT))
 
     def forward(self, logmel_BMT: torch.Tensor) -> torch.Tensor:
         """Logits ``[B, C]``."""
@@ -73,8 +60,7 @@ def create(backbone: Backbone, recipe: Recipe, weights: Weights | None = None) -
         WeightsError: the weights that are asked for cannot be had.
     """
     net = create_pretrained(backbone.timm, weights or recipe.weights, drop_rate=recipe.train.drop_rate)
-    classes = len(recipe.require_classes())
-    return Attributor(net, _pooled_features(net), recipe.head_units, classes, recipe.embedding_length)
+    return Attributor(net, _pooled_features(net), recipe.head_units, len(recipe.require_classes()))
 
 
 def _pooled_features(net: nn.Module) -> int:

@@ -216,9 +216,6 @@ class Recipe(Section):
     backbones: tuple[Backbone, ...] = Field(min_length=1)
     weights: Weights = Weights()
     head_units: Positive = 64
-    embedding_length: float | None = Field(
-        None, gt=0, description="embeddings are brought to this length before the last layer; not part of Syn-Att"
-    )
     train: Train = Train()
     tune: Tune = Tune()
     predict: Predict = Predict()

@@ -112,16 +112,3 @@ def test_head_and_classes_follow_the_recipe() -> None:
     net = create(recipe.backbones[0], recipe)
     assert net.embedding(logmels()).shape == (2, 17)
     assert net(logmels()).shape == (2, 3)
-
-
-def test_embeddings_of_one_length_leave_the_last_layer_their_direction() -> None:
-    recipe = make_tiny_recipe("test_resnet", embedding_length=12.0)
-    torch.manual_seed(0)
-    scaled = create(recipe.backbones[0], recipe).eval()
-    plain = create(recipe.backbones[0], make_tiny_recipe("test_resnet")).eval()
-    plain.load_state_dict(scaled.state_dict())
-    x = logmels()
-    ours, theirs = scaled.embedding(x), plain.embedding(x)
-    torch.testing.assert_close(ours.norm(dim=1), torch.full((2,), 12.0))
-    torch.testing.assert_close(ours, 12 * theirs / theirs.norm(dim=1, keepdim=True))
-    torch.testing.assert_close(scaled(x), scaled.classify(ours))
