@@ -185,7 +185,7 @@ def test_a_clip_far_from_all_known_ones_is_unknown_however_sure_the_softmax_is(
     make_model: MakeModel, clip_paths: list[str]
 ) -> None:
     """Models whose neighbours are the first clips themselves, or something else altogether."""
-    decided = {"unknown_distance_slope": 4.0, "unknown_bias": -2.0, "neighbours": 24, "crops": 2}
+    decided = {"unknown_distance_slope": 4.0, "unknown_bias": -6.0, "neighbours": 24, "crops": 2}
     recipe = make_tiny_recipe(predict=decided, clip={"seconds": 0.6, "pad": "zeros"})
     bare = make_tiny_recipe(predict={"crops": 2}, clip={"seconds": 0.6, "pad": "zeros"})
     near = Ensemble(plan([make_model(recipe=bare)]), CPU)
@@ -201,5 +201,5 @@ def test_a_clip_far_from_all_known_ones_is_unknown_however_sure_the_softmax_is(
         np.testing.assert_allclose(scores.mean_BC.sum(axis=1), 1, atol=1e-5)
         unknown.append(scores.mean_BC[:, members.plan.unknown])
         told = members.models[0].neighbours.unlikeness(scores.embeddings[0])  # type: ignore[union-attr]
-        np.testing.assert_allclose(unknown[-1], 1 / (1 + np.exp(2 - 4 * told)), atol=1e-4)
+        np.testing.assert_allclose(unknown[-1], 1 / (1 + np.exp(6 - 4 * told)), atol=1e-4)
     assert unknown[0].max() < 0.5 < 0.9 < unknown[1].min()
