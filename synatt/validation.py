@@ -116,22 +116,26 @@ def answers(
 def known_neighbours(
     net: Attributor, examples: Examples, store: ClipStore, recipe: Recipe, precision: Precision
 ) -> Neighbours | None:
-    """The neighbours that a model keeps: `predict.neighbours` clips of known classes, cut and perturbed as in training.
+    """The neighbours that a model keeps: embeddings of `known_clips`. None where the recipe wants none, or too few."""
+    net.eval()
+    return neighbours_of(answers(net, known_clips(examples, store, recipe)[1], recipe, precision)[0])
+
+
+def known_clips(examples: Examples, store: ClipStore, recipe: Recipe) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+    """`predict.neighbours` clips of known classes, cut and perturbed as in training: their labels, and the clips.
 
     The classes take turns, and their clips; where there are fewer clips than asked for, each is drawn again with
-    another perturbation. None where the recipe wants none, or there are too few.
+    another perturbation. Soft-labelled rows have no part in it.
     """
-    net.eval()
     unknown = unknown_index(recipe.require_classes())
     label = examples.target.argmax(axis=1)
     sure = np.flatnonzero((examples.target.max(axis=1) == 1) & (label != unknown))
-    chosen = in_turn(label[sure], recipe.predict.neighbours, np.random.default_rng([recipe.seed, *b"neighbours"]))
+    turns = in_turn(label[sure], recipe.predict.neighbours, np.random.default_rng([recipe.seed, *b"neighbours"]))
     materials = training_materials(recipe, examples.tracks, store)
-    clips = (
+    return label[sure[turns]], (
         training_clip(store, examples.tracks[row], recipe, AFTER_TRAINING + draw, int(row), materials)
-        for draw, row in enumerate(sure[chosen])
+        for draw, row in enumerate(sure[turns])
     )
-    return neighbours_of(answers(net, clips, recipe, precision)[0])
 
 
 def _batched(items: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from synatt import storage
 from synatt.clipstore import ClipStore, Shard, plan_shards, store_shard
@@ -53,11 +54,12 @@ def store_clips(rows: Manifest, read_s: float, folder: str, takes: Sequence[Take
     done = "decoded and perturbed" if takes else "decoded"
     log.info("%d recordings to train on: each is %s once, into %s", len(rows), done, storage.shown(folder))
 
-    def store(item: tuple[int, Shard]) -> tuple[int, str, list[str]]:
+    def store(item: tuple[int, Shard]) -> dict[str, Any]:
         number, shard = item
         name = store_shard(folder, shard, read_s)
-        return number, name, store_takes(folder, name, shard, takes, _cache())
+        return {"number": number, "names": [name, *store_takes(folder, name, shard, takes, _cache())]}
 
     # Results come in no order.
-    named = sorted(run_tasks(store, list(enumerate(shards)), "decoding and perturbing" if takes else "decoding"))
-    return Clips(folder, tuple(name for _, name, _ in named), tuple(take for *_, made in named for take in made))
+    results = run_tasks(store, list(enumerate(shards)), "decoding and perturbing" if takes else "decoding")
+    named = [result["names"] for result in sorted(results, key=lambda result: int(result["number"]))]
+    return Clips(folder, tuple(name for name, *_ in named), tuple(take for _, *made in named for take in made))

@@ -1,18 +1,21 @@
-"""What each change to a recipe brings against noise, rooms, codecs and unknown generators that training never saw.
+"""What each change to a recipe brings against noise, rooms, codecs and algorithms that training never heard.
 
     python -m tests.benchmarks.ablation --input ROWS --arms tests/benchmarks/ablation.yaml --output DIR \\
-        --leave-out espeak_klatt,griffin_lim_copy --leave-out world_copy [--seeds 1 2 3] [--only ARM]
+        --leave-out espeak_klatt,algorithm_1 --leave-out griffin_lim_copy,algorithm_3 [--seeds 1 2 3] [--only ARM]
 
 ROWS is a manifest with generators (`prepare --metadata`), of which only training rows are used. Every arm is trained
-once for each seed and each `--leave-out`: without those generators of unknown speech, and without every fourth clip of
-the known classes. It is judged on what was left out, clean and at three levels of perturbation, each clip perturbed the
-same way for all arms. Finished runs are kept and not repeated. Answers stand in DIR/runs, the table in
-DIR/ablation.csv.
+once for each seed and each `--leave-out`: without those generators (a known class among them is then one algorithm
+more that nobody knows), and without every fourth clip of the other known classes. It is judged on what was left out,
+clean and at three levels of perturbation, each clip perturbed the same way for all arms. An arm `{ensemble: [A, B]}` of
+others is their mean. Finished runs are kept and not repeated. Answers stand in DIR/runs, the tables in
+DIR/ablation.csv (macro F1) and DIR/scores.csv (each score and unknown generator).
 """
 
 import argparse
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,146 +30,190 @@ from synatt.constants import UNKNOWN
 from synatt.feed import Examples
 from synatt.fitting import training_rows, with_classes
 from synatt.folds import stratified
-from synatt.logmel import logmel_batch
+from synatt.manifest import Manifest
 from synatt.metrics import detection_scores, score_counts
 from synatt.outliers import COPY, outlier_rows
 from synatt.perturb import LEVELS
 from synatt.recipe import Recipe, load_recipe
+from synatt.takes import store_takes, wanted_takes
 from synatt.training import Run, make_plan
-from synatt.validation import judged_wave
+from synatt.validation import answers, judged_wave, known_clips
 from tests.benchmarks.unlikeness import SCORES, scores
 
-FOLDS, CROPS = 4, 3
+FOLDS = 4
 
 
-def make_store(folder: Path, rows: pd.DataFrame) -> ClipStore:
+@dataclass(frozen=True)
+class Split:
+    """What one run is trained on and judged on; labels of a class that is left out are those of unknown speech."""
+
+    train: Manifest
+    judged: Manifest
+
+    @property
+    def unknown(self) -> int:
+        return (self.train.classes or ()).index(UNKNOWN)
+
+
+def split(rows: Manifest, left_out: list[str], fold: int) -> Split:
+    table, classes = rows.table.to_pandas(), rows.classes or ()
+    gone = table.generator.isin(left_out).to_numpy()
+    names = np.array(classes)[table.label.to_numpy(int)]
+    left = tuple(name for name in classes if not gone[names == name].all() or name == UNKNOWN)
+    table["label"] = [left.index(name) if name in left else left.index(UNKNOWN) for name in names]
+    known = ~gone & (names != UNKNOWN)
+    folds = np.full(len(table), -1)
+    folds[known] = stratified(table.label[known].to_numpy(), table.track[known].to_numpy(), FOLDS, seed=7)
+    relabelled = manifest.build(table, left)
+    return Split(relabelled.where(~gone & (folds != fold)), relabelled.where(gone | (folds == fold)))
+
+
+def make_store(folder: Path, rows: Manifest, recipe: Recipe) -> ClipStore:
     folder.mkdir(parents=True, exist_ok=True)
-    copies = list(rows[COPY].astype(object).where(rows[COPY].notna(), None)) if COPY in rows else ()
-    shards = plan_shards(list(rows.track), list(rows.path), copies=copies)
-    return ClipStore(str(folder), [store_shard(str(folder), shard, 60.0) for shard in shards])
+    copies = rows.column(COPY) if COPY in rows.table.column_names else ()
+    takes = wanted_takes(rows, recipe, judged=False)
+    names = []
+    for shard in plan_shards(rows.column("track"), rows.column("path"), copies=copies):
+        name = store_shard(str(folder), shard, recipe.clip.read_s)
+        names += [name, *store_takes(str(folder), name, shard, takes)]
+    return ClipStore(str(folder), names)
 
 
-def split(rows: pd.DataFrame, left_out: list[str], unknown: int, fold: int) -> np.ndarray:
-    """Boolean ``[rows]``: what is judged."""
-    known = (rows.label != unknown).to_numpy()
-    folds = np.full(len(rows), -1)
-    folds[known] = stratified(rows.label[known].to_numpy(), rows.track[known].to_numpy(), FOLDS, seed=7)
-    return np.where(known, folds == fold, rows.generator.isin(left_out))
-
-
-@torch.inference_mode()
-def answers(run: Run, waves: list[np.ndarray], recipe: Recipe, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(logits ``[N, K, C]``, embeddings ``[N, E]``) of some recordings."""
-    net, logits, vectors = run.judged.eval(), [], []
-    for start in range(0, len(waves), 16):
-        clips = [crops(w, recipe.clip_samples, recipe.clip.pad, count) for w in waves[start : start + 16]]
-        x = logmel_batch(torch.from_numpy(np.concatenate(clips)), recipe.logmel)
-        v = net.embedding(x)
-        logits.append(net.classify(v).numpy().reshape(len(clips), count, -1))
-        vectors.append(v.numpy().reshape(len(clips), count, -1).mean(axis=1))
-    return np.concatenate(logits), np.concatenate(vectors)
-
-
-def trained(recipe: Recipe, rows: pd.DataFrame, store: ClipStore) -> Run:
-    target = np.eye(len(recipe.require_classes()), dtype=np.float32)[rows.label.astype(int)]
+def trained(recipe: Recipe, rows: Manifest, store: ClipStore) -> Run:
+    usable = rows.where(np.array([track in store for track in rows.column("track")]))
+    target = manifest.targets(usable, len(recipe.require_classes()))
     backbone = recipe.backbones[0]
     plan = make_plan(recipe, backbone, 0, backbone.epochs[0], 1)
-    run = Run(plan, Examples(tuple(rows.track), target), None, store, torch.device("cpu"))
+    run = Run(plan, Examples(tuple(usable.column("track")), target), None, store, torch.device("cpu"))
     for row in run.epochs():
         pace = row["clips"] / row["seconds"]
         print(f"    epoch {row['epoch']:.0f} loss {row['loss']:.3f} {pace:.0f} clips/s", flush=True)
     return run
 
 
-def one_run(file: Path, recipe: Recipe, base: manifest.Manifest, left_out: list[str], fold: int, clips: Path) -> None:
-    rows = base.table.to_pandas()
-    held = split(rows, left_out, recipe.require_classes().index(UNKNOWN), fold)
-    made = outlier_rows(base.where(~held), recipe).table.to_pandas()
-    # A copy by the algorithm that is left out would give it away.
-    made = made[~made.generator.isin(left_out)]
-    judged, bank = rows[held], rows[~held]
-    train = pd.concat([bank, made], ignore_index=True)
-    store = make_store(clips, pd.concat([rows, made], ignore_index=True))
+def one_run(file: Path, recipe: Recipe, parts: Split, left_out: list[str], clips: Path) -> None:
+    """Train one arm and keep what it says of what was left out."""
+    recipe = recipe.model_copy(update={"classes": parts.train.classes})
+    made = outlier_rows(parts.train, recipe)
+    # A copy by the algorithm that is left out, or by the same one under another name, would give it away.
+    given_away = {*left_out, *(f"mel_{name}" for name in left_out)}
+    made = made.where(np.array([name not in given_away for name in made.column("generator")], bool))
+    train = manifest.concat([parts.train, made])
+    store = make_store(clips, train, recipe)
     start, cpu = time.perf_counter(), time.process_time()
-    run = trained(recipe, train[[track in store for track in train.track]], store)
+    run = trained(recipe, train, store)
     seconds, cpu_s = time.perf_counter() - start, time.process_time() - cpu
-
-    def at(level: str, some: pd.DataFrame, count: int) -> tuple[np.ndarray, np.ndarray]:
-        return answers(run, [judged_wave(store, track, level) for track in some.track], recipe, count)
-
-    told, own = ([at(level, some, count) for level in LEVELS] for some, count in ((judged, CROPS), (bank, 1)))
+    judged_store = make_store(clips, parts.judged, recipe.model_copy(update={"augment": type(recipe.augment)()}))
+    tracks = parts.judged.column("track")
+    net, count = run.judged.eval(), recipe.predict.crops
+    shown = (
+        crop
+        for level in LEVELS
+        for track in tracks
+        for crop in crops(judged_wave(judged_store, track, level), recipe.clip_samples, recipe.clip.pad, count)
+    )
+    vectors, logits = answers(net, shown, recipe, run.precision)
+    labels, known = known_clips(run.train_rows, store, recipe)
     np.savez(
         file,
-        logits=np.concatenate([logits for logits, _ in told]),
-        vectors=np.concatenate([vectors for _, vectors in told]),
-        levels=np.repeat(LEVELS, len(judged)),
-        truth=np.tile(judged.label.to_numpy(int), len(LEVELS)),
-        generator=np.tile(judged.generator.fillna("").to_numpy(str), len(LEVELS)),
-        bank=np.concatenate([vectors for _, vectors in own]),
-        bank_label=np.tile(bank.label.to_numpy(int), len(LEVELS)),
+        logits=logits.reshape(-1, count, logits.shape[-1]),
+        vectors=vectors.reshape(-1, count, vectors.shape[-1]).mean(axis=1),
+        levels=np.repeat(LEVELS, len(tracks)),
+        truth=np.tile(parts.judged.column("label"), len(LEVELS)),
+        generator=np.tile([name or "" for name in parts.judged.column("generator")], len(LEVELS)),
+        bank=answers(net, known, recipe, run.precision)[0],
+        bank_label=labels,
+        unknown=parts.unknown,
         seconds=seconds,
         cpu_s=cpu_s,
     )
 
 
-def judged(file: Path, unknown: int) -> list[dict[str, object]]:
-    """Scores of one run: macro F1 by level, and how well each score tells each generator from the known classes."""
+def told(file: Path) -> dict[str, Any]:
+    """What a run said, with `p` its mean probabilities over crops and each score."""
+    with np.load(file) as found:
+        d: dict[str, Any] = dict(found)
+    d["p"] = torch.softmax(torch.from_numpy(d["logits"]), -1).mean(dim=1).numpy()
+    log_p = np.log(np.maximum(d["p"], 1e-12))
+    return d | scores(log_p, d["vectors"], d["bank"], d["bank_label"], int(d["unknown"]))
+
+
+def judged(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of macro F1 by level, and of each score by level and generator, of a run or an ensemble of some."""
     from sklearn.metrics import f1_score
 
-    with np.load(file) as found:
-        d = dict(found)
-    out: list[dict[str, object]] = []
-    told = scores(d["logits"], d["vectors"], d["bank"], d["bank_label"], unknown)
-    answer = torch.softmax(torch.from_numpy(d["logits"]), -1).mean(1).numpy().argmax(1)
+    first, unknown = runs[0], int(runs[0]["unknown"])
+    p, truth = np.mean([d["p"] for d in runs], axis=0), runs[0]["truth"]
+    known_class = np.delete(np.arange(p.shape[1]), unknown)[np.delete(p, unknown, axis=1).argmax(axis=1)]
+    score = {name: np.mean([d[name] for d in runs], axis=0) for name in SCORES}
+    known = truth != unknown
+    # One limit for all levels, as a decision has it that is not told what a clip went through.
+    limit = np.quantile(score["unlikeness"][known], 0.95)
+    decided = np.where(score["unlikeness"] > limit, unknown, known_class)
+    f1, ranks = [], []
     for level in LEVELS:
-        at = d["levels"] == level
-        known, right = at & (d["truth"] != unknown), answer == d["truth"]
-        f1 = f1_score(d["truth"][at], answer[at], average="macro", zero_division=0)
-        row = {"level": level, "macro_f1": f1, "known": right[known].mean(), "unknown": right[at & ~known].mean()}
-        for name in SCORES:
-            for generator in sorted(set(d["generator"][at & ~known])):
-                one = at & (known | ((d["generator"] == generator) & (d["truth"] == unknown)))
-                s = detection_scores(score_counts(told[name][one], d["truth"][one] == unknown))
-                row |= {
-                    f"{name} {generator} auroc": float(s["auroc"]),
-                    f"{name} {generator} fpr95": float(s["fpr_at_95_tpr"]),
-                }
-        out.append(row)
-    return out
+        at = first["levels"] == level
+        row = {"level": level}
+        for name, answer in (("softmax", p.argmax(axis=1)), ("unlikeness", decided)):
+            right = answer == truth
+            row |= {
+                f"{name} macro_f1": f1_score(truth[at], answer[at], average="macro", zero_division=0),
+                f"{name} known": right[at & known].mean(),
+                f"{name} unknown": right[at & ~known].mean(),
+            }
+        f1.append(row)
+        for generator in sorted(set(first["generator"][at & ~known])):
+            one = at & (known | (first["generator"] == generator))
+            for name in SCORES:
+                s = detection_scores(score_counts(score[name][one], ~known[one]))
+                about = {"level": level, "generator": generator, "score": name}
+                ranks.append({**about, "auroc": float(s["auroc"]), "fpr95": float(s["fpr_at_95_tpr"])})
+    return f1, ranks
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", required=True)
-    parser.add_argument("--recipe", default="quickstart")
+    parser.add_argument("--recipe", default="robust")
     parser.add_argument("--arms", default=str(Path(__file__).with_suffix(".yaml")))
     parser.add_argument("--only", nargs="+", help="arms to run; all by default")
     parser.add_argument("--leave-out", required=True, action="append", help="generators, separated by commas")
     parser.add_argument("--output", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--clips", help="folder of decoded clips, which several runs may share (default: OUTPUT/clips)")
     args = parser.parse_args()
     keep_freed_memory()
     output = Path(args.output)
     (output / "runs").mkdir(parents=True, exist_ok=True)
+    clips = Path(args.clips or output / "clips")
     arms = yaml.safe_load(Path(args.arms).read_text())
     rows = manifest.read(args.input)
-    table = []
+    f1: list[dict[str, Any]] = []
+    ranks: list[dict[str, Any]] = []
     for name in args.only or list(arms):
         for seed in args.seeds:
-            settings = {**(arms[name] or {}), "seed": seed, "train.workers": 1}
-            recipe = with_classes(load_recipe(args.recipe, [f"{k}={v}" for k, v in settings.items()]), rows)
-            unknown = recipe.require_classes().index(UNKNOWN)
-            base = training_rows(rows, recipe)
-            for fold, names in enumerate(args.leave_out):
-                file = output / "runs" / f"{name}-{seed}-{fold}.npz"
-                if not file.is_file():
-                    print(f"{name}, seed {seed}, without {names}", flush=True)
-                    one_run(file, recipe, base, names.split(","), fold, output / "clips")
-                table += [{"arm": name, "seed": seed, "left_out": names, **row} for row in judged(file, unknown)]
-                pd.DataFrame(table).to_csv(output / "ablation.csv", index=False)
-    frame = pd.DataFrame(table)
-    columns = ["macro_f1", "known", "unknown"]
-    print(frame.groupby(["arm", "level"], sort=False)[columns].agg(["mean", "std"]).round(3).to_string())
+            for number, left in enumerate(args.leave_out):
+                members = arms[name].get("ensemble", [name])
+                files = [output / "runs" / f"{part}-{seed}-{number}.npz" for part in members]
+                for part, file in zip(members, files, strict=True):
+                    if not file.is_file():
+                        print(f"{part}, seed {seed}, without {left}", flush=True)
+                        keys = dict(arms[part])
+                        settings = {"seed": seed + keys.pop("seed_offset", 0), "train.workers": 1, **keys}
+                        recipe = load_recipe(args.recipe, [f"{k}={v}" for k, v in settings.items()])
+                        base = training_rows(rows, with_classes(recipe, rows))
+                        one_run(file, recipe, split(base, left.split(","), 0), left.split(","), clips)
+                about = {"arm": name, "seed": seed, "left_out": left}
+                found = judged([told(file) for file in files])
+                f1 += [{**about, **row} for row in found[0]]
+                ranks += [{**about, **row} for row in found[1]]
+                pd.DataFrame(f1).to_csv(output / "ablation.csv", index=False)
+                pd.DataFrame(ranks).to_csv(output / "scores.csv", index=False)
+    columns = ["softmax macro_f1", "unlikeness macro_f1", "unlikeness known", "unlikeness unknown"]
+    print(pd.DataFrame(f1).groupby(["arm", "level"], sort=False)[columns].agg(["mean", "std"]).round(3).to_string())
+    by = ["arm", "generator", "score", "level"]
+    table = pd.DataFrame(ranks).groupby(by, sort=False)["auroc"].mean().unstack("level")
+    print(table.round(3).to_string())
 
 
 if __name__ == "__main__":
