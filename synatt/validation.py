@@ -105,8 +105,10 @@ def answers(
     vectors, logits = [torch.zeros(0, recipe.head_units)], [torch.zeros(0, len(recipe.require_classes()))]
     for part in _batched(clips, recipe.predict.batch):
         wave_BS = torch.from_numpy(np.stack(part)).to(precision.device)
+        # As in training, the log-mel itself is made in full precision.
+        logmel_BMT = logmel_batch(wave_BS, recipe.logmel)
         with precision.autocast():
-            vectors_BE = net.embedding(logmel_batch(wave_BS, recipe.logmel))
+            vectors_BE = net.embedding(logmel_BMT)
             logits_BC = net.classify(vectors_BE)
         vectors.append(vectors_BE.float().cpu())
         logits.append(logits_BC.float().cpu())
