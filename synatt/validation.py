@@ -66,7 +66,10 @@ class HeldOut:
     def encode(self) -> bytes:
         """Both arrays as an .npz file."""
         file = io.BytesIO()
-        np.savez(file, logits=self.logits, **({} if self.unlikeness is None else {"unlikeness": self.unlikeness}))
+        if self.unlikeness is None:
+            np.savez(file, logits=self.logits)
+        else:
+            np.savez(file, logits=self.logits, unlikeness=self.unlikeness)
         return file.getvalue()
 
     @classmethod
