@@ -134,7 +134,7 @@ def test_an_unknown_recipe_names_those_there_are() -> None:
     [
         ("trian.lr_max=1", ["'trian'", "train", "backbones", "clip"]),
         ("train.lr=1", ["'train.lr'", "lr_max", "lr_min", "label_smoothing"]),
-        ("backbones.EfficientNetB0.epoch=3", ["backbones.0.epoch", "batch, epochs, name, timm"]),
+        ("backbones.EfficientNetB0.epoch=3", ["backbones.0.epoch", "batch, epochs, name, seed, timm"]),
         ("clip.pad=left", ["clip.pad", "'zeros' or 'random'", "'left'"]),
         ("weights.source=net", ["weights.source", "'hub', 'folder', 'package' or 'random'", "'net'"]),
         ("weights.source=folder", ["weights", "weights.folder=PATH"]),
