@@ -147,11 +147,11 @@ class Ensemble:
             vectors = [model.net.embedding(part.to(self.device)).float() for part in flat.split(step)]
             logits_BKC = torch.cat([model.net.classify(v).cpu() for v in vectors]).reshape(count, n_crops, -1)
             embeddings.append(torch.cat(vectors).reshape(count, n_crops, -1).mean(dim=1).cpu().numpy())
-            unlikeness_BK = None
-            if model.neighbours is not None:
+            how, unlikeness_BK = Confidence.of(model.recipe.predict), None
+            # A decision that was not fitted with neighbours does not ask for them.
+            if model.neighbours is not None and how.distance_slope is not None:
                 unlikeness_B = torch.from_numpy(model.neighbours.unlikeness(embeddings[-1]))
                 unlikeness_BK = unlikeness_B.float()[:, None].expand(-1, n_crops)
-            how = Confidence.of(model.recipe.predict)
             p_BKC = probabilities(logits_BKC, how, self.plan.unknown, unlikeness_BK)
             probs.append(p_BKC.mean(dim=1).numpy())
         return Scores(np.stack(probs), embeddings)
