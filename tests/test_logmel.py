@@ -8,8 +8,8 @@ import synatt
 from synatt import ensemble, logmel, step
 from synatt.audio import AudioError
 from synatt.clip import standardise
-from synatt.logmel import log_mel, logmel_batch, mel_matrix
-from synatt.recipe import load_recipe
+from synatt.logmel import band_groups, log_mel, logmel_batch, mel_matrix
+from synatt.recipe import LogMel, load_recipe
 
 GOLDEN = {"part1": ("pcm16_6s", "logmel_128x384"), "part2": ("pcm16_8s", "logmel_256x512")}
 PARTS = ["part1", "part2"]
@@ -128,6 +128,44 @@ def test_a_tone_lights_the_filter_at_its_pitch() -> None:
     edges = np.linspace(*(1127 * np.log1p(np.array([20, 8000]) / 700)), 130)
     nearest = int(np.abs(700 * np.expm1(edges[1:-1] / 1127) - 1000).argmin())
     assert int(log_mel(tone, recipe)[:, 100].argmax()) == nearest
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        LogMel(mel_bins=128, frames=384),
+        LogMel(mel_bins=256, frames=512),
+        LogMel(mel_bins=64, frames=192),
+        # Odd sizes; a range without bins; bands so narrow that some take nothing; one block and a frame.
+        LogMel(mel_bins=37, frames=129, n_fft=512, f_min_hz=300.0, f_max_hz=3400.0),
+        LogMel(mel_bins=200, frames=50, n_fft=256),
+        LogMel(mel_bins=1, frames=2),
+    ],
+)
+@pytest.mark.parametrize("silent", ["none", "end", "start", "middle", "all"])
+def test_blocks_of_frames_give_what_one_dense_product_gives(
+    speech_wave: np.ndarray, settings: LogMel, silent: str
+) -> None:
+    wave = torch.from_numpy(standardise(speech_wave[:48000])).repeat(2, 1)
+    wave[1] = wave[1].flip(0) * 0.3
+    third = wave.shape[1] // 3
+    parts = {"none": [], "end": [(third, 3 * third)], "start": [(0, 2 * third)], "middle": [(third, 2 * third)]}
+    for start, end in parts.get(silent, [(0, wave.shape[1])]):
+        wave[:, start:end] = 0
+    hop = wave.shape[1] // (settings.frames - 1)
+    padded = torch.nn.functional.pad(wave, (0, settings.n_fft))[:, : (settings.frames - 1) * hop + settings.n_fft]
+    found, dense = logmel._mel_in_blocks(padded, hop, settings), logmel._mel_at_once(padded, hop, settings)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, dense, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 16, 1000])
+def test_groups_of_bands_hold_all_of_the_mel_matrix(size: int) -> None:
+    matrix = mel_matrix(200, 512, 20.0, 8000.0)
+    whole = np.zeros_like(matrix)
+    for group in band_groups(matrix, size):
+        whole[group.bins, group.bands] += group.weight
+    assert (whole == matrix).all() and (matrix == 0).all(axis=0).any(), "some bands take nothing"
 
 
 def test_training_and_prediction_use_one_function() -> None:
