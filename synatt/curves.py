@@ -16,10 +16,11 @@ def training_curve(rows: Sequence[Mapping[str, float]], title: str) -> bytes:
     rate = axes.twinx()
     rate.plot(epochs, [row["lr"] for row in rows], color="tab:gray", linestyle=":", label="learning rate")
     rate.set(ylabel="learning rate")
-    if rows and "macro_f1" in rows[0]:
+    if judged := [row for row in rows if "macro_f1" in row]:
         score = axes.twinx()
         score.spines.right.set_position(("axes", 1.18))
-        score.plot(epochs, [row["macro_f1"] for row in rows], color="tab:green", marker="s", label="held-out macro F1")
+        reached, height = [row["epoch"] for row in judged], [row["macro_f1"] for row in judged]
+        score.plot(reached, height, color="tab:green", marker="s", label="held-out macro F1")
         score.set(ylabel="macro F1", ylim=(0, 1.02))
     figure.legend(loc="upper right", bbox_to_anchor=(1, 1), bbox_transform=axes.transAxes)
     return _png(figure)

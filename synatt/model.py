@@ -67,7 +67,8 @@ def save_model(
         save_tensors(vectors, storage.join(folder, NEIGHBOURS_FILE))
     storage.write_text(storage.join(folder, RECIPE_FILE), recipe.to_yaml())
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(curve[0]) if curve else ["epoch"], lineterminator="\n")
+    # The last epoch is judged where any is, so that no column is missing from its row.
+    writer = csv.DictWriter(text, fieldnames=list(curve[-1]) if curve else ["epoch"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(curve)
     storage.write_text(storage.join(folder, CURVE_FILE), text.getvalue())

@@ -174,6 +174,9 @@ class Tune(Section):
     judge_levels: tuple[Literal["clean", "weak", "medium", "strong"], ...] = Field(
         ("clean",), min_length=1, description="validation rows are judged at each of these levels of perturbation"
     )
+    judge_every: Positive = Field(
+        1, description="judge the validation rows after every so many epochs, and after the last; others have no score"
+    )
     unseen_generators: bool = Field(
         False, description="folds never share a generator of unknown speech: those that are judged are new"
     )

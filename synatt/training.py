@@ -68,13 +68,19 @@ class Progress:
     curve: list[dict[str, float]] = field(default_factory=list)
     confusion: list[list[int]] | None = None
 
+    @property
+    def judged(self) -> list[dict[str, float]]:
+        """Rows of the curve after which the validation rows were judged."""
+        return [row for row in self.curve if "macro_f1" in row]
+
 
 class Run:
     """Network, optimiser and curve of one worker.
 
     Args:
-        valid: rows to judge after every epoch, shared out over the team.
+        valid: rows to judge after every `tune.judge_every` epochs and the last one, shared out over the team.
         state: of an earlier run, to go on from.
+        with_neighbours: hold rows that are judged against known clips too (see `synatt.neighbours`).
     """
 
     def __init__(
@@ -86,7 +92,9 @@ class Run:
         device: torch.device,
         team: Team = ALONE,
         state: State | None = None,
+        with_neighbours: bool = False,
     ) -> None:
+        self.with_neighbours = with_neighbours
         self.plan, self.train_rows, self.valid_rows, self.store, self.team = plan, train, valid, store, team
         settings = plan.recipe.train
         self.precision: Precision = choose_precision(settings.precision, device)
@@ -156,12 +164,15 @@ class Run:
         if self.average:
             self.team.agree_on_buffers(self.average.net)
         row = {"epoch": epoch + 1, "lr": rate, **asdict(stats)}
-        if self.valid_rows is not None:
+        if self.valid_rows is not None and self._is_judged(epoch + 1):
             row |= self._validate(self.valid_rows)
         row |= {"workers": place.world, "seconds": time.perf_counter() - start}
         self.progress.epoch = epoch + 1
         self.progress.curve.append(row)
         return row
+
+    def _is_judged(self, epoch: int) -> bool:
+        return epoch % self.plan.recipe.tune.judge_every == 0 or epoch == self.plan.epochs
 
     def _validate(self, rows: Examples) -> dict[str, float]:
         """Metrics over all rows: each worker scores a part of them, and all see all scores."""
@@ -169,14 +180,14 @@ class Run:
 
         rank, world = self.team.place.rank, self.team.place.world
         mine = Examples(rows.tracks[rank::world], rows.target[rank::world])
-        known = self.neighbours() if self.plan.recipe.tune.unseen_generators else None
+        known = self.neighbours() if self.with_neighbours else None
         found = validate(self.judged, mine, self.store, self.plan.recipe, self.precision, known)
         self.held_out = HeldOut.together(self.team.gathered(found))
         logits_BC = self.held_out.logits.reshape(-1, self.held_out.logits.shape[-1])
         truth = np.tile(rows.target.argmax(axis=1), len(self.held_out.logits))
         answer = logits_BC.argmax(axis=1)
         score = float(f1_score(truth, answer, average="macro", zero_division=0))
-        if score > max((row["macro_f1"] for row in self.progress.curve), default=-1.0):
+        if score > max((row["macro_f1"] for row in self.progress.judged), default=-1.0):
             labels = range(logits_BC.shape[1])
             self.progress.confusion = confusion_matrix(truth, answer, labels=labels).tolist()
         return {

@@ -190,7 +190,7 @@ def _write_choice(
     confidence: Callable[[str, int], Confidence] | None = None,
 ) -> None:
     choices: dict[str, Choice] = {}
-    for group, rows in curves.groupby("backbone"):
+    for group, rows in curves[curves["macro_f1"].notna()].groupby("backbone"):
         name = str(group)
         by_fold: Curves = {
             int(str(fold)): dict(zip(part["epoch"].astype(int), part["macro_f1"], strict=True))

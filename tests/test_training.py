@@ -124,6 +124,25 @@ def test_validation_rows_are_not_trained_on_and_do_not_change_training(
     assert "macro_f1" not in alone.progress.curve[0]
 
 
+def test_validation_rows_are_judged_after_every_nth_epoch_and_the_last(
+    examples: Examples, clip_store: ClipStore
+) -> None:
+    seldom = finish(run(make_tiny_recipe(tune={"judge_every": 2}), 5, examples, clip_store, examples))
+    always = finish(run(make_tiny_recipe(), 5, examples, clip_store, examples))
+    assert [row["epoch"] for row in seldom.progress.curve] == [1, 2, 3, 4, 5]
+    judged = {row["epoch"]: row["macro_f1"] for row in seldom.progress.judged}
+    assert judged == {row["epoch"]: row["macro_f1"] for row in always.progress.curve if row["epoch"] in (2, 4, 5)}
+
+
+@pytest.mark.parametrize("with_neighbours", [True, False])
+def test_judged_rows_are_held_against_known_clips_only_where_somebody_reads_it(
+    examples: Examples, clip_store: ClipStore, with_neighbours: bool
+) -> None:
+    recipe = make_tiny_recipe(predict={"neighbours": 30}, tune={"unseen_generators": True})
+    made = finish(run(recipe, 1, examples, clip_store, examples, with_neighbours=with_neighbours))
+    assert made.held_out is not None and (made.held_out.unlikeness is not None) == with_neighbours
+
+
 def test_an_epoch_is_described_in_one_line() -> None:
     spent = {"wait_s": 1.0, "compute_s": 2.5, "sync_s": 0.5, "seconds": 5.0}
     row = {"epoch": 2, "lr": 1e-4, "loss": 1.5, "clips": 100, **spent}

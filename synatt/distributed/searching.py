@@ -110,14 +110,16 @@ def train_sample(
     runs = {k: Run(mine, *rows, store, device, state=kept.get(str(k))) for k, rows in folds.items()}
 
     def report() -> None:
-        curves = {k: run.progress.curve for k, run in runs.items()}
-        mean = float(np.mean([curve[-1]["macro_f1"] for curve in curves.values()]))
-        epoch = next(iter(runs.values())).progress.epoch
+        judged = {k: run.progress.judged for k, run in runs.items()}
+        if not (epochs := {int(rows[-1]["epoch"]) for rows in judged.values() if rows}):
+            return
+        (epoch,) = epochs
+        mean = float(np.mean([rows[-1]["macro_f1"] for rows in judged.values()]))
         line = (
             f"sample {trial} epoch {epoch}/{mine.epochs}: macro F1 {mean:.3f} over {len(runs)} folds, {_said(config)}"
         )
         say(line, epoch=epoch, epochs=mine.epochs, macro_f1=mean, **config)
-        tune.report({"epoch": epoch, "macro_f1": mean, "curves": json.dumps(curves)})
+        tune.report({"epoch": epoch, "macro_f1": mean, "curves": json.dumps(judged)})
 
     if kept:
         report()
@@ -125,7 +127,8 @@ def train_sample(
         for k, row in zip(runs, rows, strict=True):
             metrics.trained(f"{run_id}-{trial}", mine.backbone.name, row, mine.epochs, k)
         storage.write_bytes(path, encode({str(k): run.state() for k, run in runs.items()}))
-        report()
+        if all("macro_f1" in row for row in rows):
+            report()
 
 
 def _said(config: dict[str, Any]) -> str:

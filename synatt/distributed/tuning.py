@@ -55,7 +55,7 @@ class FoldMeanScheduler(FIFOScheduler):
 
 
 def _f1_by_epoch(history: list[dict[str, float]]) -> dict[int, float]:
-    return {int(row["epoch"]): row["macro_f1"] for row in history}
+    return {int(row["epoch"]): row["macro_f1"] for row in history if "macro_f1" in row}
 
 
 def fold_trials(
@@ -63,11 +63,14 @@ def fold_trials(
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Run all (backbone, fold) trials; an experiment below `root` is continued.
 
+    Epochs that are not judged (`tune.judge_every`) are told to Ray Tune with the next one that is.
+
     Args:
         folds: fold -> (training rows, validation rows).
 
     Returns:
-        one row per backbone, fold and epoch: loss, lr, macro_f1, accuracy, temperature, seconds; and by backbone the
+        one row per backbone, fold and epoch: loss, lr, seconds, and macro_f1, accuracy, temperature where it was judged
+        (NaN elsewhere); and by backbone the
         confusion matrix over all folds, each at its own best epoch.
 
     Raises:
@@ -131,23 +134,28 @@ def train_fold(
     about = {"backbone": plan.backbone.name, "fold": config["fold"]}
     device = begin_trial(plan.recipe, log_format, run=run_id, **about)
     name, path = f"{plan.backbone.name} fold {config['fold']}", storage.join(states, f"{_trial_name(config)}.pt")
-    run = Run(plan, train, valid, clips.open(), device, state=kept_state(path, device))
+    state, compared = kept_state(path, device), plan.recipe.tune.unseen_generators
+    run = Run(plan, train, valid, clips.open(), device, state=state, with_neighbours=compared)
     if run.progress.epoch:
         say(f"{name} goes on after epoch {run.progress.epoch}", epoch=run.progress.epoch)
+    if run.progress.judged:
         # The driver may have been stopped before it had taken in what this state tells.
         _report(run)
     for row in run.epochs():
         say(describe(name, row, plan.epochs), epochs=plan.epochs, **row)
         metrics.trained(run_id, plan.backbone.name, row, plan.epochs, config["fold"])
-        # Before the state: a trial that goes on after this epoch will not judge it again.
-        assert run.held_out is not None, "every fold has rows to judge"
-        storage.write_bytes(_held_out(states, config, int(row["epoch"])), run.held_out.encode())
+        judged = "macro_f1" in row
+        if judged:
+            # Before the state: a trial that goes on after this epoch will not judge it again.
+            assert run.held_out is not None, "it was judged just now"
+            storage.write_bytes(_held_out(states, config, int(row["epoch"])), run.held_out.encode())
         storage.write_bytes(path, encode(run.state()))
-        _report(run)
+        if judged:
+            _report(run)
 
 
 def _report(run: Run) -> None:
-    row = run.progress.curve[-1]
+    row = run.progress.judged[-1]
     told = {"history": json.dumps(run.progress.curve), "confusion": json.dumps(run.progress.confusion)}
     tune.report({**row, "epoch": int(row["epoch"]), **told})
 

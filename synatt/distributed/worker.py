@@ -189,9 +189,10 @@ def _write_model(run: Run, config: dict[str, Any]) -> None:
         "parameters": sum(p.numel() for p in run.bare.parameters()),
     }
     if run.progress.confusion is not None:
-        best = max(curve, key=lambda row: row["macro_f1"])
+        judged = run.progress.judged
+        best = max(judged, key=lambda row: row["macro_f1"])
         metrics |= {"best_epoch": int(best["epoch"]), "best_macro_f1": best["macro_f1"]}
-        metrics["final_macro_f1"] = curve[-1]["macro_f1"]
+        metrics["final_macro_f1"] = judged[-1]["macro_f1"]
         metrics["confusion"] = {"classes": list(recipe.require_classes()), "counts": run.progress.confusion}
         title = f"{plan.backbone.name}, held-out fold, epoch {best['epoch']:.0f}"
         picture = confusion_matrix(run.progress.confusion, recipe.require_classes(), title)

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 import synatt
@@ -20,12 +21,14 @@ def test_the_decision_between_known_and_unknown_reaches_the_model_and_its_answer
     manifest.write(str(tmp_path / "rows.parquet"), manifest.build(table, rows.classes))
     argv = ["--input", tmp_path / "rows.parquet", "--recipe", tiny_yaml, "--backbone", "TinyConv"]
     argv += ["--set", "tune.unseen_generators=true", "--set", "tune.judge_levels=[clean,strong]"]
-    argv += ["--set", "predict.neighbours=30"]
+    argv += ["--set", "predict.neighbours=30", "--set", "tune.judge_every=2"]
     argv += ["--set", "augment.perturb_p=0.5", "--set", "augment.perturb_takes=2", "--clips", tmp_path / "clips"]
     code, _, err = job("tune", *argv, "--output", tmp_path / "folds")
     assert code == 0, err
     found = json.loads((tmp_path / "folds" / "epochs.json").read_text())["backbones"]["TinyConv"]["confidence"]
     assert set(found) == {"temperature", "slope", "distance_slope", "bias"} and found["temperature"] != 1
+    curves = pd.read_parquet(tmp_path / "folds" / "curves.parquet")
+    assert (curves.macro_f1.notna() == (curves.epoch == 2)).all() and curves.loss.notna().all()
     # Two epochs teach nothing: the score may well point the wrong way, which leaves the softmax as it is.
     kept_clips = {path: path.stat().st_mtime_ns for path in (tmp_path / "clips").iterdir()}
     assert len(kept_clips) == 4, "the recordings, two takes to train on, one to judge"
