@@ -6,9 +6,11 @@
 ROWS is a manifest with generators (`prepare --metadata`), of which only training rows are used. Every arm is trained
 once for each seed and each `--leave-out`: without those generators (a known class among them is then one algorithm
 more that nobody knows), and without every fourth clip of the other known classes. It is judged on what was left out,
-clean and at three levels of perturbation, each clip perturbed the same way for all arms. An arm `{ensemble: [A, B]}` of
-others is their mean. Finished runs are kept and not repeated. Answers stand in DIR/runs, the tables in
-DIR/ablation.csv (macro F1) and DIR/scores.csv (each score and unknown generator).
+clean and at three levels of perturbation, each clip perturbed the same way for all arms. The seed is the network's: the
+outliers and the perturbed takes it is trained on are the recipe's, for all seeds the same. An arm `{ensemble: ARM}` is
+the mean of that arm's network of a seed and of the next one. `--set KEY=VALUE` holds for all arms. Finished runs are
+kept and not repeated. Answers stand in DIR/runs, the tables in DIR/ablation.csv (macro F1) and DIR/scores.csv (each
+score and unknown generator).
 """
 
 import argparse
@@ -177,6 +179,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="robust")
     parser.add_argument("--arms", default=str(Path(__file__).with_suffix(".yaml")))
     parser.add_argument("--only", nargs="+", help="arms to run; all by default")
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE for all arms")
     parser.add_argument("--leave-out", required=True, action="append", help="generators, separated by commas")
     parser.add_argument("--output", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -190,17 +193,17 @@ def main() -> None:
     rows = manifest.read(args.input)
     f1: list[dict[str, Any]] = []
     ranks: list[dict[str, Any]] = []
-    for name in args.only or list(arms):
-        for seed in args.seeds:
+    for turn, seed in enumerate(args.seeds):
+        for name in args.only or list(arms):
             for number, left in enumerate(args.leave_out):
-                members = arms[name].get("ensemble", [name])
-                files = [output / "runs" / f"{part}-{seed}-{number}.npz" for part in members]
-                for part, file in zip(members, files, strict=True):
+                arm, together = arms[name].get("ensemble", name), "ensemble" in arms[name]
+                used = [seed, args.seeds[(turn + 1) % len(args.seeds)]] if together else [seed]
+                files = [output / "runs" / f"{arm}-{number_of}-{number}.npz" for number_of in used]
+                for number_of, file in zip(used, files, strict=True):
                     if not file.is_file():
-                        print(f"{part}, seed {seed}, without {left}", flush=True)
-                        keys = dict(arms[part])
-                        settings = {"seed": seed + keys.pop("seed_offset", 0), "train.workers": 1, **keys}
-                        recipe = load_recipe(args.recipe, [f"{k}={v}" for k, v in settings.items()])
+                        print(f"{arm}, seed {number_of}, without {left}", flush=True)
+                        settings = {"train.workers": 1, "backbones.0.seed": number_of, **arms[arm]}
+                        recipe = load_recipe(args.recipe, [*args.set, *(f"{k}={v}" for k, v in settings.items())])
                         base = training_rows(rows, with_classes(recipe, rows))
                         one_run(file, recipe, split(base, left.split(","), 0), left.split(","), clips)
                 about = {"arm": name, "seed": seed, "left_out": left}
