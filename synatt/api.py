@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from synatt import predictions, staged
 from synatt.ensemble import Ensemble, plan
+from synatt.inference import PLAIN, Engine, Inference, InferencePrecision
 from synatt.staging import Windows, stage
 
 
@@ -19,8 +20,8 @@ class Attribution:
         classes: class names, in the order of the `p_` columns.
     """
 
-    def __init__(self, model_folders: Sequence[str]) -> None:
-        self._ensemble = Ensemble(plan(model_folders))
+    def __init__(self, model_folders: Sequence[str], inference: Inference = PLAIN) -> None:
+        self._ensemble = Ensemble(plan(model_folders, inference))
         self.classes = self._ensemble.plan.classes
 
     def predict(
@@ -58,12 +59,21 @@ class Attribution:
         return staged.over_windows(tables, self.classes, plan.window_s, keep_windows=False)["predictions"]
 
 
-def load(model_folders: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]") -> Attribution:
+def load(
+    model_folders: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]",
+    engine: Engine = "torch",
+    precision: InferencePrecision = "float32",
+) -> Attribution:
     """Load an ensemble from model folders, or from folders of them (local paths or URIs).
 
+    Args:
+        engine: what runs the networks: torch, or 'openvino' (extra `openvino`), faster on CPUs.
+        precision: arithmetic of the networks.
+
     Raises:
-        UsageError: there is no model folder, one is damaged, or they do not belong together.
+        UsageError: there is no model folder, one is damaged, or they do not belong together; the engine is not
+            installed, or the machine lacks the precision.
     """
     if isinstance(model_folders, str | os.PathLike):
         model_folders = [model_folders]
-    return Attribution([os.fspath(folder) for folder in model_folders])
+    return Attribution([os.fspath(folder) for folder in model_folders], Inference(engine, precision))

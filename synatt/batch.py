@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from synatt import __version__, logs, predictions, publish, staged, storage, worklist
 from synatt.ensemble import EnsemblePlan, plan
 from synatt.errors import UsageError, WorkError
+from synatt.inference import PLAIN, Inference
 from synatt.progress import Progress
 from synatt.publish import Merge, Summary
 from synatt.staging import Windows
@@ -48,6 +49,7 @@ class PredictSettings:
         fresh: drop what an earlier run left.
         address: of a Ray cluster.
         stall_s: give the run up when nothing comes for so long; None: never.
+        inference: what runs the networks.
     """
 
     members: bool = False
@@ -59,6 +61,7 @@ class PredictSettings:
     fresh: bool = False
     address: str | None = None
     stall_s: float | None = 1800.0
+    inference: Inference = PLAIN
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -84,7 +87,7 @@ def predict(rows: RowStream, models: list[str], output: str, settings: PredictSe
         UsageError: models or inputs cannot be used, or an earlier run in `output` was of something else.
         WorkError: a stage failed or stalled, or rows are missing at the end.
     """
-    ensemble = plan(models)
+    ensemble = plan(models, settings.inference)
     width = _embedding_width(ensemble, settings)
     if settings.fresh:
         for name in (COMMIT_FILE, STAGING, *TABLES):
@@ -117,6 +120,8 @@ def _options(ensemble: EnsemblePlan, settings: PredictSettings) -> dict[str, Any
         "tables": list(settings.tables),
         "windows": None if windows is None else [windows.hop, windows.limit_s],
         "partition": "source" if settings.by_source else None,
+        # Other arithmetic gives other digits: what it began is not finished with another.
+        "inference": [settings.inference.engine, settings.inference.precision],
     }
 
 

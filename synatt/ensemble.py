@@ -16,6 +16,7 @@ from synatt.audio import Audio
 from synatt.clip import crops
 from synatt.constants import unknown_index
 from synatt.errors import UsageError
+from synatt.inference import PLAIN, Inference, make_embed, on_device
 from synatt.logmel import logmel_batch
 from synatt.model import WEIGHTS_FILE, TrainedModel, find_models, folder_digest, load_model, read_recipe
 from synatt.openset import Confidence, probabilities
@@ -48,6 +49,7 @@ class EnsemblePlan:
         run: id of the ensemble: digest of all members.
         weight_bytes: size of all weight files.
         head_units: length of each member's embedding.
+        inference: what runs the members' networks.
     """
 
     folders: tuple[str, ...]
@@ -59,6 +61,7 @@ class EnsemblePlan:
     run: str
     weight_bytes: int
     head_units: tuple[int, ...]
+    inference: Inference = PLAIN
 
     @property
     def unknown(self) -> int | None:
@@ -71,7 +74,7 @@ class EnsemblePlan:
         return max(view.recipe.clip.seconds for view in self.views)
 
 
-def plan(paths: Sequence[str]) -> EnsemblePlan:
+def plan(paths: Sequence[str], inference: Inference = PLAIN) -> EnsemblePlan:
     """Find and check the model folders of an ensemble.
 
     Raises:
@@ -98,6 +101,7 @@ def plan(paths: Sequence[str]) -> EnsemblePlan:
         run,
         sum(storage.info(storage.join(f, WEIGHTS_FILE)).size for f in folders),
         tuple(r.head_units for r in recipes),
+        inference,
     )
 
 
@@ -127,8 +131,10 @@ class Ensemble:
         self.plan = plan
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.models: list[TrainedModel] = [load_model(folder) for folder in plan.folders]
-        for model in self.models:
-            model.net.to(self.device).to(memory_format=torch.channels_last)
+        self._embeds = [
+            make_embed(m.net, self.device, plan.inference, m.digest, (m.recipe.logmel.mel_bins, m.recipe.logmel.frames))
+            for m in self.models
+        ]
 
     @torch.inference_mode()
     def score(self, staged: dict[str, np.ndarray], batch: int | None = None) -> "Scores":
@@ -138,23 +144,29 @@ class Ensemble:
             staged: for each view key, float32 ``[B, K, M, T]``.
             batch: log-mels per forward pass; the recipe's by default.
         """
-        probs, embeddings = [], []
-        for model, key in zip(self.models, self.plan.view_of, strict=True):
-            x_BKMT = staged[key]
-            count, n_crops = x_BKMT.shape[:2]
-            flat = _borrowed(x_BKMT.reshape(count * n_crops, *x_BKMT.shape[2:]))
-            step = batch or model.recipe.predict.batch
-            vectors = [model.net.embedding(part.to(self.device)).float() for part in flat.split(step)]
-            logits_BKC = torch.cat([model.net.classify(v).cpu() for v in vectors]).reshape(count, n_crops, -1)
-            embeddings.append(torch.cat(vectors).reshape(count, n_crops, -1).mean(dim=1).cpu().numpy())
-            how, unlikeness_BK = Confidence.of(model.recipe.predict), None
-            # A decision that was not fitted with neighbours does not ask for them.
-            if model.neighbours is not None and how.distance_slope is not None:
-                unlikeness_B = torch.from_numpy(model.neighbours.unlikeness(embeddings[-1]))
-                unlikeness_BK = unlikeness_B.float()[:, None].expand(-1, n_crops)
-            p_BKC = probabilities(logits_BKC, how, self.plan.unknown, unlikeness_BK)
-            probs.append(p_BKC.mean(dim=1).numpy())
-        return Scores(np.stack(probs), embeddings)
+        vectors: list[list[torch.Tensor]] = [[] for _ in self.models]
+        for view in self.plan.views:
+            members = [i for i, key in enumerate(self.plan.view_of) if key == view.key]
+            x_BKMT = staged[view.key]
+            flat = _borrowed(x_BKMT.reshape(-1, *x_BKMT.shape[2:]))
+            # A batch is on the device once, for all members that look at it.
+            for part in on_device(flat, batch or view.recipe.predict.batch, self.device):
+                for i in members:
+                    vectors[i].append(self._embeds[i](part))
+        found = [self._judged(i, torch.cat(vectors[i]), staged[key]) for i, key in enumerate(self.plan.view_of)]
+        return Scores(np.stack([probs for probs, _ in found]), [embedding for _, embedding in found])
+
+    def _judged(self, member: int, vectors_NE: torch.Tensor, x_BKMT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(probabilities ``[B, C]``, embeddings ``[B, E]``) of a member, means over the crops."""
+        model, (count, n_crops) = self.models[member], x_BKMT.shape[:2]
+        logits_BKC = model.net.classify(vectors_NE).cpu().reshape(count, n_crops, -1)
+        embeddings = vectors_NE.reshape(count, n_crops, -1).mean(dim=1).cpu().numpy()
+        how, unlikeness_BK = Confidence.of(model.recipe.predict), None
+        # A decision that was not fitted with neighbours does not ask for them.
+        if model.neighbours is not None and how.distance_slope is not None:
+            unlikeness_B = torch.from_numpy(model.neighbours.unlikeness(embeddings))
+            unlikeness_BK = unlikeness_B.float()[:, None].expand(-1, n_crops)
+        return probabilities(logits_BKC, how, self.plan.unknown, unlikeness_BK).mean(dim=1).numpy(), embeddings
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,232 @@
+"""How a trained network is run: by torch, its batch norms folded into its convolutions, or by OpenVINO on a CPU.
+
+Both give the same embeddings to about 1e-5; `tests.benchmarks.speed` compares their rates for every backbone.
+"""
+
+import copy
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from timm.layers import Conv2dSame
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from synatt.backbones import Attributor
+from synatt.errors import UsageError
+from synatt.step import choose_precision
+
+log = logging.getLogger("synatt")
+
+Engine = Literal["torch", "openvino"]
+InferencePrecision = Literal["float32", "bfloat16", "float16"]
+ENGINES: tuple[Engine, ...] = ("torch", "openvino")
+PRECISIONS: tuple[InferencePrecision, ...] = ("float32", "bfloat16", "float16")
+
+# Log-mels [B, M, T] on the device -> embeddings float32 [B, E] there.
+Embed = Callable[[torch.Tensor], torch.Tensor]
+
+# Convolutions whose weights are used as they stand; others (weight-standardised ones) make theirs anew in every pass.
+_FOLDED = (nn.Conv2d, Conv2dSame)
+# A picture on which a network shows which layer feeds which; any of more than a few pixels will do.
+_PICTURE = (1, 64, 64)
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What runs the networks of an ensemble.
+
+    Attributes:
+        engine: 'torch', or 'openvino' (extra `openvino`), which compiles them for the CPU.
+        precision: arithmetic of the forward pass.
+    """
+
+    engine: Engine = "torch"
+    precision: InferencePrecision = "float32"
+
+    def check(self, device: torch.device) -> None:
+        """Raises:
+        UsageError: the engine is not installed or not for this device, or the device lacks the precision.
+        """
+        if self.engine == "openvino":
+            if device.type != "cpu":
+                raise UsageError("--engine openvino is for CPUs; leave it out where there are GPUs")
+            try:
+                import openvino  # noqa: F401
+            except ImportError:
+                raise UsageError("--engine openvino needs OpenVINO: uv run --extra openvino") from None
+        if device.type == "cpu" and self.precision == "float16":
+            raise UsageError("--precision float16 is for GPUs; on a CPU take float32 or bfloat16")
+        if device.type == "cpu" and self.precision == "bfloat16" and not _has_bfloat16():
+            raise UsageError("--precision bfloat16: this CPU has no instructions for it (AMX or AVX512-BF16)")
+
+
+PLAIN = Inference()
+
+
+def _has_bfloat16() -> bool:
+    flags = torch.backends.cpu.get_cpu_capability()
+    return "AMX" in flags or bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def make_embed(net: Attributor, device: torch.device, how: Inference, key: str, shape: tuple[int, int]) -> Embed:
+    """What turns log-mels into `net`'s embeddings on `device`, where `net` is moved, channels last.
+
+    Args:
+        key: stands for the network's weights; what OpenVINO made of them is kept on this machine under it.
+        shape: mel bins and frames of a log-mel.
+
+    Raises:
+        UsageError: see `Inference.check`.
+    """
+    how.check(device)
+    if how.engine == "openvino":
+        return _by_openvino(net, how, f"{key}-{shape[0]}x{shape[1]}", shape)
+    net.to(device).to(memory_format=torch.channels_last)
+    fast, precision = folded(net), choose_precision(how.precision, device)
+
+    def embed(logmel_BMT: torch.Tensor) -> torch.Tensor:
+        with precision.autocast():
+            return fast.embedding(logmel_BMT).float()
+
+    return embed
+
+
+@torch.inference_mode()
+def folded(net: Attributor) -> Attributor:
+    """`net`, in evaluation mode, with every batch norm that follows a convolution folded into it.
+
+    Which one follows which is seen in a forward pass, so that it holds for any of timm's families. The head is shared
+    with `net`; without such batch norms, and where the result would give something else, it is `net` itself.
+    """
+    assert not net.training, "batch norms of a network in training have no fixed statistics"
+    pairs = _norms_after_convolutions(net)
+    if not pairs:
+        return net
+    made = copy.copy(net)
+    # A copy of a module shares its table of parts with the original.
+    made._modules = {**net._modules, "backbone": copy.deepcopy(net.backbone)}
+    for conv_name, norm_name in pairs:
+        _fold(made.backbone, conv_name, norm_name)
+    like = torch.randn(_PICTURE, generator=torch.Generator().manual_seed(0)).to(net.classify.weight)
+    wanted = net.embedding(like)
+    away = float((made.embedding(like) - wanted).abs().max())
+    if not away <= 1e-3 * float(wanted.abs().max().clamp_min(1.0)):
+        log.info("batch norms are left as they are: folded, the network gives other embeddings (by %.1g)", away)
+        return net
+    return made
+
+
+def _norms_after_convolutions(net: Attributor) -> list[tuple[str, str]]:
+    """(convolution, batch norm) by name where the second's input is the very tensor that the first gave."""
+    made_by: dict[int, tuple[str, torch.Tensor]] = {}
+    pairs: list[tuple[str, str]] = []
+    calls: dict[str, int] = {}
+    hooks = []
+
+    def gave(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, __: Any, output: torch.Tensor) -> None:
+            calls[name] = calls.get(name, 0) + 1
+            # The tensor is held, so that no other gets its id.
+            made_by[id(output)] = name, output
+
+        return hook
+
+    def took(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+            calls[name] = calls.get(name, 0) + 1
+            if id(inputs[0]) in made_by:
+                pairs.append((made_by[id(inputs[0])][0], name))
+
+        return hook
+
+    for name, module in net.backbone.named_modules():
+        if type(module) in _FOLDED:
+            hooks.append(module.register_forward_hook(gave(name)))
+        elif isinstance(module, nn.BatchNorm2d):
+            hooks.append(module.register_forward_pre_hook(took(name)))
+    try:
+        net.embedding(torch.zeros(_PICTURE).to(net.classify.weight))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    # A layer that is used twice may be followed by two things.
+    return [(conv, norm) for conv, norm in pairs if calls[conv] == calls[norm] == 1]
+
+
+def _fold(backbone: nn.Module, conv_name: str, norm_name: str) -> None:
+    conv, norm = backbone.get_submodule(conv_name), backbone.get_submodule(norm_name)
+    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None and norm.running_var is not None
+    conv.weight, conv.bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
+    parent, _, last = norm_name.rpartition(".")
+    # timm's batch norms have an activation of their own.
+    rest = [part for part in (getattr(norm, "drop", None), getattr(norm, "act", None)) if part is not None]
+    setattr(backbone.get_submodule(parent), last, nn.Sequential(*rest) if rest else nn.Identity())
+
+
+class _Embedding(nn.Module):
+    def __init__(self, net: Attributor) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, logmel_BMT: torch.Tensor) -> torch.Tensor:
+        return self.net.embedding(logmel_BMT)
+
+
+def _by_openvino(net: Attributor, how: Inference, name: str, shape: tuple[int, int]) -> Embed:
+    import openvino
+
+    # Converting takes seconds to minutes: once for each machine and network, whatever the number of workers.
+    folder = os.path.join(tempfile.gettempdir(), "synatt-openvino", openvino.__version__.replace("/", "-"))
+    kept = os.path.join(folder, name + ".xml")
+    if not os.path.isfile(kept):
+        os.makedirs(folder, exist_ok=True)
+        example = torch.zeros(2, *shape)
+        model = openvino.convert_model(_Embedding(net), example_input=example, input=[-1, *shape])
+        mine = os.path.join(folder, f"{name}-{os.getpid()}")
+        openvino.save_model(model, mine + ".xml", compress_to_fp16=False)
+        # The weights first: whoever finds the description finds them too.
+        os.replace(mine + ".bin", os.path.join(folder, name + ".bin"))
+        os.replace(mine + ".xml", kept)
+    hints = {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": "bf16" if how.precision == "bfloat16" else "f32",
+    }
+    compiled = openvino.Core().compile_model(openvino.Core().read_model(kept), "CPU", hints)
+
+    def embed(logmel_BMT: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(compiled(logmel_BMT.contiguous().numpy())[0].copy())
+
+    return embed
+
+
+def on_device(flat_NMT: torch.Tensor, size: int, device: torch.device) -> Iterator[torch.Tensor]:
+    """Parts of at most `size` rows on `device`; on a GPU the next one is copied while this one is worked on."""
+    parts = flat_NMT.split(size)
+    if device.type != "cuda":
+        yield from parts
+        return
+    side = torch.cuda.Stream(device)
+
+    def copied(part: torch.Tensor) -> torch.Tensor:
+        pinned = part.pin_memory()
+        with torch.cuda.stream(side):
+            return pinned.to(device, non_blocking=True)
+
+    ahead = copied(parts[0])
+    for following in (*parts[1:], None):
+        worker = torch.cuda.current_stream(device)
+        worker.wait_stream(side)
+        now = ahead
+        now.record_stream(worker)
+        if following is not None:
+            ahead = copied(following)
+        yield now

@@ -1,0 +1,114 @@
+"""Ray's share: the decode stage of `predict` through Ray Data, against the same function in a pool of processes."""
+
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from synatt import storage, worklist
+from synatt.ensemble import plan
+from synatt.recipe import Recipe, build_recipe, load_recipe
+from synatt.sources import read_rows
+from synatt.staging import BLOCK_BYTES, stage_shard
+from tests.benchmarks.speed.results import Case
+from tests.predictrun import make_manifest, write_model
+
+RECIPES = ("quickstart", "part1")
+
+
+def recipe_of(name: str) -> Recipe:
+    values = load_recipe(name, ["weights.source=random"]).model_dump(mode="json")
+    recipe = build_recipe({**values, "classes": ["a", "b", "unknown"]})
+    # The network is not run; a small one is quick to write.
+    return recipe.model_copy(update={"backbones": (recipe.backbones[0].model_copy(update={"timm": "test_resnet"}),)})
+
+
+def rate(seen: list[tuple[float, int]]) -> float:
+    """Rows a second from a quarter of them on, when every worker stands, to the last."""
+    done = np.cumsum([n for _, n in seen])
+    skip = int(np.searchsorted(done, done[-1] / 4))
+    return float((done[-1] - done[skip]) / (seen[-1][0] - seen[skip][0]))
+
+
+def in_pool(scoring: "object", shards: list[int], workers: int) -> tuple[float, float]:
+    """(rows a second, seconds until the first shard was done)."""
+    seen, start = [], time.perf_counter()
+    with get_context("spawn").Pool(workers, _set_up, (scoring,)) as made:
+        for rows in made.imap_unordered(_stage, shards):
+            seen.append((time.perf_counter(), rows))
+    return rate(seen), seen[0][0] - start
+
+
+_SCORING: list = []  # type: ignore[type-arg]
+
+
+def _set_up(scoring: object) -> None:
+    import torch
+
+    from synatt.allocator import keep_freed_memory
+
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    _SCORING.append(scoring)
+
+
+def _stage(shard: int) -> int:
+    scoring = _SCORING[0]
+    rows = worklist.read_shard(scoring.work, scoring.segment, shard)
+    return sum(len(units.outcomes) for units in stage_shard(rows, scoring.plan))
+
+
+def by_ray(scoring: "object", shards: list[int]) -> tuple[float, float]:
+    import ray
+
+    from synatt.distributed.streams import decode
+
+    seen, start = [], time.perf_counter()
+    data = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
+    blocks = data.map_batches(
+        decode,  # type: ignore[arg-type]
+        batch_size=None,
+        batch_format="numpy",
+        fn_kwargs={"scoring": scoring},
+        num_cpus=1,
+    )
+    for batch in blocks.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
+        seen.append((time.perf_counter(), len(batch["row"])))
+    return rate(seen), seen[0][0] - start
+
+
+def cases(wavs: tuple[str, ...], scratch: Path, workers: int, repeats: int, rows: int) -> list[Case]:
+    import ray
+
+    from synatt.distributed.session import ray_session
+    from synatt.distributed.streams import Scoring
+
+    made = []
+    for name in RECIPES:
+        folder = scratch / name
+        write_model(folder / "model", recipe_of(name), 0)
+        manifest = make_manifest(folder / "rows.parquet", list(wavs), rows)
+        staging = str(folder / "staging")
+        work = worklist.write(storage.join(staging, "work"), read_rows([str(manifest)]))
+        segment = work.segments[0]
+        shards = list(range(segment.shards))
+        scoring = Scoring(
+            plan([str(folder / "model")]), "run", storage.join(staging, "work"), staging, segment.name, None, ()
+        )
+        case = Case(f"decode stage of predict, {name}, {rows} clips", "clips/s")
+        firsts: dict[str, list[float]] = {"Ray Data": [], "pool of processes": []}
+        with ray_session(None):
+            context = ray.data.DataContext.get_current()
+            context.enable_progress_bars = False
+            context.target_max_block_size = BLOCK_BYTES
+            for repeat in range(repeats):
+                for way in (*firsts,) if repeat % 2 else reversed((*firsts,)):
+                    found, first = by_ray(scoring, shards) if way == "Ray Data" else in_pool(scoring, shards, workers)
+                    case.add(way, found)
+                    firsts[way].append(first)
+        case.rates = {way: case.rates[way] for way in firsts}
+        case.notes = {f"{way}: seconds to the first block": round(float(np.median(s)), 1) for way, s in firsts.items()}
+        print("\n".join(case.lines()), flush=True)
+        made.append(case)
+    return made

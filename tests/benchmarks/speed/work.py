@@ -1,0 +1,83 @@
+"""What every peer is given: files of speech and the log-mel that is wanted of each."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synatt.recipe import Recipe, load_recipe
+
+RATE_HZ = 16_000
+N_FFT = 2048
+TOP_DB = 80.0
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Work:
+    """Files, and the settings of their log-mels.
+
+    Attributes:
+        paths: 16-bit mono wav files at 16 kHz.
+        seconds: of the clip: the start of the recording, zeros after its end.
+        workers: processes or threads that a peer may use.
+    """
+
+    paths: tuple[str, ...]
+    seconds: float
+    mel_bins: int
+    frames: int
+    workers: int
+
+    @property
+    def samples(self) -> int:
+        return round(self.seconds * RATE_HZ)
+
+    @property
+    def hop(self) -> int:
+        return self.samples // (self.frames - 1)
+
+    @property
+    def padded(self) -> int:
+        """Samples that all frames take together."""
+        return (self.frames - 1) * self.hop + N_FFT
+
+    @property
+    def recipe(self) -> Recipe:
+        keys = {
+            "clip.seconds": self.seconds,
+            "clip.pad": "end",
+            "logmel.mel_bins": self.mel_bins,
+            "logmel.frames": self.frames,
+        }
+        return load_recipe("quickstart", [f"{key}={value}" for key, value in keys.items()])
+
+    def write(self, file: Path) -> None:
+        file.write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def read(cls, file: Path) -> "Work":
+        values: dict[str, Any] = json.loads(file.read_text())
+        return cls(**{**values, "paths": tuple(values["paths"])})
+
+
+def chunks(paths: tuple[str, ...], size: int = BATCH) -> list[tuple[str, ...]]:
+    return [paths[i : i + size] for i in range(0, len(paths), size)]
+
+
+@contextmanager
+def pool(workers: int, set_up: Any, *given: Any) -> Iterator[Any]:
+    """A pool of processes that were started anew, not forked: no peer inherits what another library left behind."""
+    with get_context("spawn").Pool(workers, set_up, given) as made:
+        yield made
+
+
+def stacked(parts: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Single log-mels of batches ``[B, M, T]``."""
+    for part in parts:
+        yield from part
