@@ -180,6 +180,11 @@ class Tune(Section):
     unseen_generators: bool = Field(
         False, description="folds never share a generator of unknown speech: those that are judged are new"
     )
+    unseen_algorithms: bool = Field(
+        False,
+        description="each fold also trains without one of the known classes, in turn, whose held-out clips are then "
+        "unknown speech of an algorithm that nothing in training resembles",
+    )
     one_standard_error: bool = Field(False, description="take the smallest count within one s.e. of the best mean")
 
 

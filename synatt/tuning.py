@@ -120,7 +120,7 @@ def _task(
 
 
 def _folds(task: _Task, store: Any) -> dict[int, tuple[Examples, Examples]]:
-    from synatt.distributed.tuning import split_folds
+    from synatt.distributed.tuning import split_folds, without_class
 
     usable = task.rows.where(np.array([t in store for t in task.rows.column("track")]))
     fold = np.array([-1 if f is None else f for f in usable.column("fold")])
@@ -129,6 +129,14 @@ def _folds(task: _Task, store: Any) -> dict[int, tuple[Examples, Examples]]:
     made = task.outliers
     made_of = dict(zip(made.column("track"), made.column(ORIGINAL), strict=True)) if len(made) else {}
     folds = split_folds(usable.column("track"), target, fold, use, made_of)
+    if task.recipe.tune.unseen_algorithms:
+        label = dict(zip(usable.column("track"), target.argmax(axis=1).tolist(), strict=True))
+        origin = {track: label.get(made_of.get(track, track), -1) for track in label}
+        unknown = unknown_index(task.recipe.require_classes())
+        if unknown is None:
+            raise UsageError("tune.unseen_algorithms: there is no class 'unknown' for what a fold leaves out")
+        known = [c for c in range(len(task.recipe.require_classes())) if c != unknown]
+        folds = {k: without_class(*rows, known[k % len(known)], unknown, origin) for k, rows in folds.items()}
     if empty := [k for k, (train, valid) in folds.items() if not len(train) or not len(valid)]:
         raise UsageError(f"fold {empty[0]} has no rows to train or validate on: lower tune.folds")
     return folds
@@ -167,6 +175,7 @@ def _confidence(
         held = held_out_rows(root, backbone, fold, epoch)
         levels = len(held.logits)
         logits.append(held.logits.reshape(-1, held.logits.shape[-1]))
+        # A known class that the fold was trained without is unknown here, under its generators' names.
         truth.append(np.tile(valid.target.argmax(axis=1), levels))
         names.append(np.tile([generator[track] for track in valid.tracks], levels))
         unlikeness += [] if held.unlikeness is None else [held.unlikeness.ravel()]
@@ -176,7 +185,7 @@ def _confidence(
         np.concatenate(truth),
         np.concatenate(names),
         unknown,
-        task.recipe.tune.unseen_generators,
+        task.recipe.tune.unseen_generators or task.recipe.tune.unseen_algorithms,
         # A fold may have had too few known clips to be anybody's neighbours.
         np.concatenate(unlikeness) if len(unlikeness) == len(folds) else None,
     )

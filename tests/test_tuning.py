@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synatt import manifest, tuning
-from synatt.distributed.tuning import split_folds
+from synatt.distributed.tuning import split_folds, without_class
 from synatt.feed import Examples
 from synatt.openset import fit_confidence
 from synatt.validation import HeldOut
@@ -54,3 +54,14 @@ def test_the_confidence_is_fitted_on_every_fold_level_and_generator(tmp_path: Pa
     assert found == fit_confidence(*given, 5, unseen, np.concatenate(unlikeness) if far else None)
     assert (found.slope is not None) == unseen and found.temperature != 1
     assert (found.distance_slope is not None) == far
+
+
+def test_a_fold_without_a_known_class_trains_on_nothing_of_it_and_judges_it_as_unknown() -> None:
+    eye = np.eye(4, dtype=np.float32)
+    train = Examples(("a0", "a1", "b0", "u0", "lpc:a0", "lpc:b0"), eye[[0, 0, 1, 3, 3, 3]])
+    valid = Examples(("a2", "b1", "u1"), eye[[0, 1, 3]])
+    origin = {"a0": 0, "a1": 0, "b0": 1, "u0": 3, "lpc:a0": 0, "lpc:b0": 1, "a2": 0, "b1": 1, "u1": 3}
+    fit, judged = without_class(train, valid, 0, 3, origin)
+    assert fit.tracks == ("b0", "u0", "lpc:b0") and fit.target.argmax(axis=1).tolist() == [1, 3, 3]
+    assert judged.tracks == valid.tracks and judged.target.argmax(axis=1).tolist() == [3, 1, 3]
+    assert valid.target.argmax(axis=1).tolist() == [0, 1, 3], "the rows that were given are left alone"

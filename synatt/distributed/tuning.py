@@ -134,7 +134,8 @@ def train_fold(
     about = {"backbone": plan.backbone.name, "fold": config["fold"]}
     device = begin_trial(plan.recipe, log_format, run=run_id, **about)
     name, path = f"{plan.backbone.name} fold {config['fold']}", storage.join(states, f"{_trial_name(config)}.pt")
-    state, compared = kept_state(path, device), plan.recipe.tune.unseen_generators
+    settings = plan.recipe.tune
+    state, compared = kept_state(path, device), settings.unseen_generators or settings.unseen_algorithms
     run = Run(plan, train, valid, clips.open(), device, state=state, with_neighbours=compared)
     if run.progress.epoch:
         say(f"{name} goes on after epoch {run.progress.epoch}", epoch=run.progress.epoch)
@@ -175,3 +176,19 @@ def split_folds(
         kept = ~held & ~np.isin(source, names[held])
         out[k] = (Examples(tuple(names[kept]), target[kept]), Examples(tuple(names[held]), target[held]))
     return out
+
+
+def without_class(
+    train: Examples, valid: Examples, gone: int, unknown: int, origin: dict[str, int]
+) -> tuple[Examples, Examples]:
+    """A fold as if nobody knew class `gone`: not trained on, nor what was made of its clips, and judged as unknown.
+
+    Args:
+        origin: the class of each track, or of the one that it was made of.
+    """
+    kept = np.array([origin[track] != gone for track in train.tracks], dtype=bool)
+    target = valid.target.copy()
+    rows = valid.target.argmax(axis=1) == gone
+    target[rows] = np.eye(target.shape[1], dtype=target.dtype)[unknown]
+    left = Examples(tuple(np.array(train.tracks, dtype=object)[kept]), train.target[kept])
+    return left, Examples(valid.tracks, target)

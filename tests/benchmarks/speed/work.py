@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from synatt.recipe import Recipe, load_recipe
-
 RATE_HZ = 16_000
 N_FFT = 2048
 TOP_DB = 80.0
@@ -46,16 +44,6 @@ class Work:
     def padded(self) -> int:
         """Samples that all frames take together."""
         return (self.frames - 1) * self.hop + N_FFT
-
-    @property
-    def recipe(self) -> Recipe:
-        keys = {
-            "clip.seconds": self.seconds,
-            "clip.pad": "end",
-            "logmel.mel_bins": self.mel_bins,
-            "logmel.frames": self.frames,
-        }
-        return load_recipe("quickstart", [f"{key}={value}" for key, value in keys.items()])
 
     def write(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self)))

@@ -20,11 +20,18 @@ def set_up(work: Work) -> None:
 
 
 def batch(paths: tuple[str, ...]) -> np.ndarray:
-    from synatt.audio import load_audio
-    from synatt.ensemble import View, logmel_crops
+    import torch
 
-    view = View.of(_WORK[0].recipe)
-    return np.concatenate([logmel_crops(load_audio(path), view) for path in paths])
+    from synatt.audio import load_audio
+    from synatt.clip import crops
+    from synatt.logmel import logmel_batch
+    from synatt.recipe import LogMel
+
+    work = _WORK[0]
+    settings = LogMel(mel_bins=work.mel_bins, frames=work.frames)
+    # As `synatt.ensemble.logmel_crops`, but from the start of the recording, as all peers have it.
+    clips = (crops(load_audio(path).wave, work.samples, "end", 1) for path in paths)
+    return np.concatenate([logmel_batch(torch.from_numpy(clip), settings).numpy() for clip in clips])
 
 
 def logmels(work: Work) -> Iterator[np.ndarray]:
