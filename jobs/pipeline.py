@@ -45,7 +45,7 @@ def work(args: argparse.Namespace) -> str:
     from synatt.datasets import LAYOUTS, Options
     from synatt.errors import UsageError
     from synatt.pipeline import PipelineSettings, pipeline
-    from synatt.recipe import load_recipe, recipe_names
+    from synatt.recipefile import load_recipe, recipe_names
 
     layouts = tuple(args.layout or ["auto"])
     if unknown := [name for name in layouts if name not in ("auto", *LAYOUTS)]:

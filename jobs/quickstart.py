@@ -32,7 +32,7 @@ def work(args: argparse.Namespace) -> str:
     from synatt import storage
     from synatt.pipeline import PipelineSettings, pipeline
     from synatt.quickstart.render import render_corpus
-    from synatt.recipe import load_recipe
+    from synatt.recipefile import load_recipe
 
     recipe = load_recipe(args.recipe, [f"seed={args.seed}", *args.set])
     if args.fresh:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from synatt.api import load as load
     from synatt.logmel import log_mel as log_mel
-    from synatt.recipe import load_recipe as load_recipe
+    from synatt.recipefile import load_recipe as load_recipe
 
 __version__ = "0.1.0"
 __all__ = ["load", "load_recipe", "log_mel"]
 
-_HOME = {"load": "synatt.api", "log_mel": "synatt.logmel", "load_recipe": "synatt.recipe"}
+_HOME = {"load": "synatt.api", "log_mel": "synatt.logmel", "load_recipe": "synatt.recipefile"}
 
 
 def __getattr__(name: str) -> Any:

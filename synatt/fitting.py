@@ -20,7 +20,8 @@ from synatt.model import METRICS_FILE
 from synatt.openset import Confidence
 from synatt.outliers import outlier_rows
 from synatt.provenance import fingerprint, is_done, provenance
-from synatt.recipe import Recipe, load_recipe
+from synatt.recipe import Recipe
+from synatt.recipefile import load_recipe
 from synatt.takes import FAILED, wanted_takes
 
 log = logging.getLogger("synatt")

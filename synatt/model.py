@@ -16,7 +16,8 @@ from synatt import storage
 from synatt.backbones import Attributor, create
 from synatt.errors import UsageError
 from synatt.neighbours import Neighbours, neighbours_of
-from synatt.recipe import Recipe, RecipeError, Weights, build_recipe, parse_yaml
+from synatt.recipe import Recipe, RecipeError, Weights
+from synatt.recipefile import build_recipe, parse_yaml
 from synatt.weights import WeightsError, load_state, save_state, save_tensors
 
 WEIGHTS_FILE, RECIPE_FILE, METRICS_FILE, CURVE_FILE = "model.safetensors", "recipe.yaml", "metrics.json", "curve.csv"

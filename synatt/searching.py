@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from synatt.errors import UsageError
-from synatt.recipe import Recipe, RecipeError, build_recipe, parse_yaml
+from synatt.recipe import Recipe, RecipeError
+from synatt.recipefile import build_recipe, parse_yaml
 from synatt.selection import Choice, Curves, choose
 
 # The rest is fixed before a search begins: classes, decoded audio, folds, backbone, initial weights.

@@ -12,7 +12,8 @@ from hypothesis import settings
 
 from synatt import backbones, model
 from synatt.clipstore import ClipStore, plan_shards, store_shard
-from synatt.recipe import Recipe, build_recipe
+from synatt.recipe import Recipe
+from synatt.recipefile import build_recipe
 
 DATA = Path(__file__).parent / "data"
 CLASSES = ("a", "b", "c", "d", "e", "unknown")

@@ -9,7 +9,8 @@ import torch
 
 from synatt import model
 from synatt.backbones import Attributor, create, parameter_counts
-from synatt.recipe import Weights, load_recipe
+from synatt.recipe import Weights
+from synatt.recipefile import load_recipe
 from tests.conftest import CLASSES, make_tiny_recipe
 
 # Parameters with the head of 64 units and 6 classes; the documentation states the same table.

@@ -7,7 +7,8 @@ from torch import nn
 
 from synatt.backbones import Attributor, create
 from synatt.explain import MIN_CELLS, deepest_with_cells, heat_map, stage_names
-from synatt.recipe import Weights, load_recipe
+from synatt.recipe import Weights
+from synatt.recipefile import load_recipe
 from tests.conftest import CLASSES, make_tiny_recipe
 
 RECIPES = [

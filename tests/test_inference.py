@@ -14,7 +14,7 @@ from synatt.backbones import Attributor
 from synatt.ensemble import Ensemble, plan
 from synatt.errors import UsageError
 from synatt.inference import Inference, folded, make_embed, on_device
-from synatt.recipe import load_recipe
+from synatt.recipefile import load_recipe
 from synatt.staging import stage
 from tests.conftest import MakeModel, make_tiny_recipe
 

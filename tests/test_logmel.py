@@ -9,7 +9,8 @@ from synatt import ensemble, logmel, step
 from synatt.audio import AudioError
 from synatt.clip import standardise
 from synatt.logmel import band_groups, log_mel, logmel_batch, mel_matrix
-from synatt.recipe import LogMel, load_recipe
+from synatt.recipe import LogMel
+from synatt.recipefile import load_recipe
 
 GOLDEN = {"part1": ("pcm16_6s", "logmel_128x384"), "part2": ("pcm16_8s", "logmel_256x512")}
 PARTS = ["part1", "part2"]

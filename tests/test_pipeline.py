@@ -7,7 +7,7 @@ import pytest
 from synatt import manifest
 from synatt.errors import UsageError
 from synatt.pipeline import PipelineSettings, pipeline, plan_stages
-from synatt.recipe import load_recipe, recipe_names
+from synatt.recipefile import load_recipe, recipe_names
 
 CLASSES = ("a", "b", "unknown")
 

@@ -7,7 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synatt.recipe import Recipe, RecipeError, build_recipe, load_recipe, packaged, parse_yaml, recipe_names
+from synatt.recipe import Recipe, RecipeError
+from synatt.recipefile import build_recipe, load_recipe, packaged, parse_yaml, recipe_names
 
 # Syn-Att's published table: backbone, timm weights, batch per GPU (stage 1, stage 2), epochs (stage 1, stage 2).
 BACKBONES = {

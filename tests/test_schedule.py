@@ -2,7 +2,8 @@
 
 import pytest
 
-from synatt.recipe import Train, load_recipe
+from synatt.recipe import Train
+from synatt.recipefile import load_recipe
 from synatt.schedule import learning_rate
 
 # part -> (lr_max for each clip of the global batch, lr_min)

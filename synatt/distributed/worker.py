@@ -19,7 +19,8 @@ from synatt.distributed.lines import set_up_worker
 from synatt.errors import UsageError
 from synatt.feed import Examples, Place
 from synatt.model import save_model
-from synatt.recipe import Recipe, build_recipe
+from synatt.recipe import Recipe
+from synatt.recipefile import build_recipe
 from synatt.step import TrainingError
 from synatt.team import DdpTeam, Team
 from synatt.training import Plan, Run, describe

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from synatt.augment.spectrogram import augment_spectrogram, jpeg, mask
 from synatt.logmel import log_mel
-from synatt.recipe import Augment, load_recipe
+from synatt.recipe import Augment
+from synatt.recipefile import load_recipe
 
 SEEDS = st.integers(0, 10_000)
 ALL = torch.ones(6, dtype=torch.bool)

@@ -36,7 +36,8 @@ from synatt.manifest import Manifest
 from synatt.metrics import detection_scores, score_counts
 from synatt.outliers import COPY, outlier_rows
 from synatt.perturb import LEVELS
-from synatt.recipe import Recipe, load_recipe
+from synatt.recipe import Recipe
+from synatt.recipefile import load_recipe
 from synatt.takes import store_takes, wanted_takes
 from synatt.training import Run, make_plan
 from synatt.validation import answers, judged_wave, known_clips

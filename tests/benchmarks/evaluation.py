@@ -18,7 +18,7 @@ import pandas as pd
 from jobs import evaluate, predict, train, tune
 from synatt import manifest
 from synatt.fitting import only_split
-from synatt.recipe import load_recipe
+from synatt.recipefile import load_recipe
 
 
 def timed(seconds: dict[str, float], name: str, job: object, argv: list[str]) -> None:

@@ -13,7 +13,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from synatt import backbones, load_recipe
-from synatt.recipe import Backbone, Recipe, Weights, build_recipe
+from synatt.recipe import Backbone, Recipe, Weights
+from synatt.recipefile import build_recipe
 
 GPUS = 8
 # 5,000 + 1,000 SP Cup tracks; 48 % of LJSpeech's 13,100; 13.9 % of VCTK's 44,242 and, in part 1 only, 13.6 % of

@@ -21,7 +21,7 @@ import torch
 
 from synatt.batch import PredictSettings, predict
 from synatt.ensemble import Ensemble, plan
-from synatt.recipe import load_recipe
+from synatt.recipefile import load_recipe
 from synatt.sources import read_rows
 from synatt.staging import stage
 from tests.benchmarks.pace import watched

@@ -18,7 +18,7 @@ from synatt.ensemble import View
 from synatt.evaluation import Evaluation, evaluate
 from synatt.logmel import mel_matrix
 from synatt.looking import Asked, Looks, look
-from synatt.recipe import load_recipe
+from synatt.recipefile import load_recipe
 from synatt.report import render
 from synatt.report.clipview import (
     Budget,

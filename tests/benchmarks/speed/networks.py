@@ -10,7 +10,8 @@ import torch
 from synatt import backbones
 from synatt.backbones import Attributor
 from synatt.inference import Inference, make_embed
-from synatt.recipe import Backbone, Recipe, Weights, build_recipe, load_recipe
+from synatt.recipe import Backbone, Recipe, Weights
+from synatt.recipefile import build_recipe, load_recipe
 from tests.benchmarks.speed.results import Case
 
 CPU = torch.device("cpu")

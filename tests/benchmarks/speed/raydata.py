@@ -8,7 +8,8 @@ import numpy as np
 
 from synatt import storage, worklist
 from synatt.ensemble import plan
-from synatt.recipe import Recipe, build_recipe, load_recipe
+from synatt.recipe import Recipe
+from synatt.recipefile import build_recipe, load_recipe
 from synatt.sources import read_rows
 from synatt.staging import BLOCK_BYTES, stage_shard
 from tests.benchmarks.speed.results import Case
