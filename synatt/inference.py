@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from timm.layers import Conv2dSame
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from synatt.backbones import Attributor
 from synatt.errors import UsageError
-from synatt.step import choose_precision
+from synatt.precision import choose_precision
 
 log = logging.getLogger("synatt")
 
@@ -30,8 +29,6 @@ PRECISIONS: tuple[InferencePrecision, ...] = ("float32", "bfloat16", "float16")
 # Log-mels [B, M, T] on the device -> embeddings float32 [B, E] there.
 Embed = Callable[[torch.Tensor], torch.Tensor]
 
-# Convolutions whose weights are used as they stand; others (weight-standardised ones) make theirs anew in every pass.
-_FOLDED = (nn.Conv2d, Conv2dSame)
 # A picture on which a network shows which layer feeds which; any of more than a few pixels will do.
 _PICTURE = (1, 64, 64)
 
@@ -123,6 +120,9 @@ def folded(net: Attributor) -> Attributor:
 
 def _norms_after_convolutions(net: Attributor) -> list[tuple[str, str]]:
     """(convolution, batch norm) by name where the second's input is the very tensor that the first gave."""
+    # Decoding, which knows of this module too, does without timm.
+    from timm.layers import Conv2dSame
+
     made_by: dict[int, tuple[str, torch.Tensor]] = {}
     pairs: list[tuple[str, str]] = []
     calls: dict[str, int] = {}
@@ -145,7 +145,8 @@ def _norms_after_convolutions(net: Attributor) -> list[tuple[str, str]]:
         return hook
 
     for name, module in net.backbone.named_modules():
-        if type(module) in _FOLDED:
+        # Their weights are used as they stand; weight-standardised convolutions make theirs anew in every pass.
+        if type(module) in (nn.Conv2d, Conv2dSame):
             hooks.append(module.register_forward_hook(gave(name)))
         elif isinstance(module, nn.BatchNorm2d):
             hooks.append(module.register_forward_pre_hook(took(name)))

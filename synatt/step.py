@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from synatt.errors import WorkError
 from synatt.feed import Batch, Place, Stopwatch
 from synatt.logmel import logmel_batch
 from synatt.loss import soft_cross_entropy
+from synatt.precision import Precision
 from synatt.recipe import Recipe
 
 # The loss is looked at every so many steps; to look is to wait for the device.
@@ -26,28 +26,6 @@ LOOK_EVERY = 20
 
 class TrainingError(WorkError):
     """Training cannot go on."""
-
-
-@dataclass(frozen=True)
-class Precision:
-    """Arithmetic of the forward pass: `dtype` None is plain float32; float16 needs loss scaling."""
-
-    device: torch.device
-    dtype: torch.dtype | None
-
-    def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self.dtype is None:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=self.dtype)
-
-
-def choose_precision(wanted: str, device: torch.device) -> Precision:
-    """'auto' is float32 on a CPU and, on a GPU, bfloat16 where the hardware has it, else float16."""
-    if wanted == "auto":
-        if device.type != "cuda":
-            return Precision(device, None)
-        return Precision(device, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
-    return Precision(device, None if wanted == "float32" else getattr(torch, wanted))
 
 
 def augmented(

@@ -20,9 +20,10 @@ from synatt.clipstore import ClipStore
 from synatt.feed import Examples, train_batches
 from synatt.neighbours import Neighbours
 from synatt.optimising import Average, arranged, freeze, make_optimizer
+from synatt.precision import Precision, choose_precision
 from synatt.recipe import Backbone, Recipe, Weights
 from synatt.schedule import learning_rate
-from synatt.step import Precision, choose_precision, train_epoch
+from synatt.step import train_epoch
 from synatt.team import SyncClock, Team
 from synatt.validation import HeldOut, known_neighbours, validate
 

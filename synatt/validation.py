@@ -18,9 +18,9 @@ from synatt.constants import unknown_index
 from synatt.feed import Examples, training_clip, training_materials
 from synatt.logmel import logmel_batch
 from synatt.neighbours import Neighbours, neighbours_of
+from synatt.precision import Precision
 from synatt.recipe import Recipe
 from synatt.sampling import in_turn
-from synatt.step import Precision
 from synatt.takes import judged_take, key
 
 # Epochs whose draws no training makes.

@@ -16,8 +16,9 @@ import torch.multiprocessing as mp
 from synatt import backbones
 from synatt.clipstore import ClipStore
 from synatt.feed import Examples, Place, epoch_order, step_rows
+from synatt.precision import Precision
 from synatt.recipe import Recipe
-from synatt.step import Precision, micro_step
+from synatt.step import micro_step
 from synatt.team import DdpTeam, SyncClock, Team
 from synatt.training import Run, make_plan
 

@@ -14,8 +14,9 @@ from synatt.augment.waveform import augment_waveform
 from synatt.clipstore import ClipStore
 from synatt.feed import Examples, Place, epoch_order, step_rows, train_batches
 from synatt.logmel import logmel_batch
+from synatt.precision import Precision, choose_precision
 from synatt.recipe import Recipe
-from synatt.step import Precision, TrainingError, augmented, choose_precision, micro_step, train_epoch
+from synatt.step import TrainingError, augmented, micro_step, train_epoch
 from tests.conftest import make_tiny_recipe
 
 CPU = torch.device("cpu")

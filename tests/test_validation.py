@@ -15,9 +15,9 @@ from synatt.clipstore import ClipStore, plan_shards, store_shard
 from synatt.ensemble import Ensemble, plan
 from synatt.feed import Examples
 from synatt.neighbours import Neighbours
+from synatt.precision import Precision
 from synatt.recipe import Recipe
 from synatt.staging import stage
-from synatt.step import Precision
 from synatt.takes import judged_take, key, store_takes, wanted_takes
 from synatt.validation import HeldOut, answers, judged_wave, known_neighbours, validate
 from tests.conftest import MakeModel, make_tiny_recipe

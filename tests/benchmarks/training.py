@@ -27,9 +27,10 @@ from synatt.clip import fit, standardise
 from synatt.clipstore import ClipStore, plan_shards, store_shard
 from synatt.feed import Examples
 from synatt.optimising import arranged, make_optimizer
+from synatt.precision import Precision
 from synatt.recipe import Recipe
 from synatt.recipefile import build_recipe
-from synatt.step import Precision, augmented, micro_step
+from synatt.step import augmented, micro_step
 from synatt.training import Run, make_plan
 
 ROOT = Path(__file__).resolve().parents[2]
