@@ -126,7 +126,7 @@ def one_run(file: Path, recipe: Recipe, parts: Split, left_out: list[str], clips
         generator=np.tile([name or "" for name in parts.judged.column("generator")], len(LEVELS)),
         bank=answers(net, known, recipe, run.precision)[0],
         bank_label=labels,
-        unknown=parts.unknown,
+        unknown_class=parts.unknown,
         seconds=seconds,
         cpu_s=cpu_s,
     )
@@ -137,15 +137,15 @@ def told(file: Path) -> dict[str, Any]:
     with np.load(file) as found:
         d: dict[str, Any] = dict(found)
     d["p"] = torch.softmax(torch.from_numpy(d["logits"]), -1).mean(dim=1).numpy()
-    log_p = np.log(np.maximum(d["p"], 1e-12))
-    return d | scores(log_p, d["vectors"], d["bank"], d["bank_label"], int(d["unknown"]))
+    logits = d["logits"].mean(axis=1)
+    return d | scores(logits, d["vectors"], d["bank"], d["bank_label"], int(d["unknown_class"]))
 
 
 def judged(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of macro F1 by level, and of each score by level and generator, of a run or an ensemble of some."""
     from sklearn.metrics import f1_score
 
-    first, unknown = runs[0], int(runs[0]["unknown"])
+    first, unknown = runs[0], int(runs[0]["unknown_class"])
     p, truth = np.mean([d["p"] for d in runs], axis=0), runs[0]["truth"]
     known_class = np.delete(np.arange(p.shape[1]), unknown)[np.delete(p, unknown, axis=1).argmax(axis=1)]
     score = {name: np.mean([d[name] for d in runs], axis=0) for name in SCORES}
