@@ -1,10 +1,17 @@
-"""Synatt's own functions, those that `predict` runs in its decode tasks, in a pool of processes without Ray."""
+"""Synatt's own functions, those that `predict` runs in its decode tasks, in a pool of processes without Ray.
+
+Log-mels come back through shared memory, as from torch's DataLoader.
+"""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tests.benchmarks.speed.work import Work, chunks, pool, stacked
+from tests.benchmarks.speed.work import Work, chunks, stacked
+
+if TYPE_CHECKING:
+    import torch
 
 _WORK: list[Work] = []
 
@@ -19,7 +26,7 @@ def set_up(work: Work) -> None:
     _WORK.append(work)
 
 
-def batch(paths: tuple[str, ...]) -> np.ndarray:
+def batch(paths: tuple[str, ...]) -> "torch.Tensor":
     import torch
 
     from synatt.audio import load_audio
@@ -31,12 +38,14 @@ def batch(paths: tuple[str, ...]) -> np.ndarray:
     settings = LogMel(mel_bins=work.mel_bins, frames=work.frames)
     # As `synatt.ensemble.logmel_crops`, but from the start of the recording, as all peers have it.
     clips = (crops(load_audio(path).wave, work.samples, "end", 1) for path in paths)
-    return np.concatenate([logmel_batch(torch.from_numpy(clip), settings).numpy() for clip in clips])
+    return torch.cat([logmel_batch(torch.from_numpy(clip), settings) for clip in clips])
 
 
 def logmels(work: Work) -> Iterator[np.ndarray]:
-    with pool(work.workers, set_up, work) as made:
+    from torch.multiprocessing import get_context
+
+    with get_context("spawn").Pool(work.workers, set_up, (work,)) as made:
         # The first batch starts the workers.
         made.map(batch, [work.paths[:1]] * work.workers, chunksize=1)
         yield np.empty(0)
-        yield from stacked(made.imap(batch, chunks(work.paths)))
+        yield from stacked(part.numpy() for part in made.imap(batch, chunks(work.paths)))
