@@ -51,8 +51,8 @@ def parser() -> argparse.ArgumentParser:
         "--engine",
         choices=["torch", "openvino"],
         default="torch",
-        help="what runs the networks: torch, or OpenVINO (extra 'openvino'), which compiles them for the CPU and is "
-        "about twice as fast there, with the same answers to 1e-3 (default: torch)",
+        help="what runs the networks: torch, or OpenVINO (extra 'openvino'), which compiles them for the CPU, with the "
+        "same answers to 1e-3 (default: torch)",
     )
     p.add_argument(
         "--precision",

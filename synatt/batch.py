@@ -173,6 +173,7 @@ def _refuse_other(output: str, found: dict[str, Any], asked: dict[str, Any], row
         "tables": "the tables asked for (--members, --embeddings, --window-rows)",
         "windows": "--windows",
         "partition": "--partition-by",
+        "inference": "--engine or --precision",
     }
     what = [names[key] for key in changed]
     if found.get("rows") != rows:

@@ -78,8 +78,10 @@ def plan(paths: Sequence[str], inference: Inference = PLAIN) -> EnsemblePlan:
     """Find and check the model folders of an ensemble.
 
     Raises:
-        UsageError: none is found, one is damaged, or they disagree on the classes or the seconds to read.
+        UsageError: none is found, one is damaged, or they disagree on the classes or the seconds to read; or what
+            should run them is not installed.
     """
+    inference.check_installed()
     # Whole paths: the workers that load them run in other folders.
     folders = [storage.absolute(folder) for folder in find_models(list(paths))]
     recipes = [read_recipe(f) for f in folders]
@@ -142,7 +144,7 @@ class Ensemble:
 
         Args:
             staged: for each view key, float32 ``[B, K, M, T]``.
-            batch: log-mels per forward pass; the recipe's by default.
+            batch: log-mels per forward pass; by default the smallest of the recipes' that share a view.
         """
         vectors: list[list[torch.Tensor]] = [[] for _ in self.models]
         for view in self.plan.views:
@@ -150,22 +152,25 @@ class Ensemble:
             x_BKMT = staged[view.key]
             flat = _borrowed(x_BKMT.reshape(-1, *x_BKMT.shape[2:]))
             # A batch is on the device once, for all members that look at it.
-            for part in on_device(flat, batch or view.recipe.predict.batch, self.device):
+            size = batch or min(self.models[i].recipe.predict.batch for i in members)
+            for part in on_device(flat, size, self.device):
                 for i in members:
                     vectors[i].append(self._embeds[i](part))
-        found = [self._judged(i, torch.cat(vectors[i]), staged[key]) for i, key in enumerate(self.plan.view_of)]
+        found = [
+            self._scored(model, torch.cat(parts).unflatten(0, staged[key].shape[:2]))
+            for model, parts, key in zip(self.models, vectors, self.plan.view_of, strict=True)
+        ]
         return Scores(np.stack([probs for probs, _ in found]), [embedding for _, embedding in found])
 
-    def _judged(self, member: int, vectors_NE: torch.Tensor, x_BKMT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(probabilities ``[B, C]``, embeddings ``[B, E]``) of a member, means over the crops."""
-        model, (count, n_crops) = self.models[member], x_BKMT.shape[:2]
-        logits_BKC = model.net.classify(vectors_NE).cpu().reshape(count, n_crops, -1)
-        embeddings = vectors_NE.reshape(count, n_crops, -1).mean(dim=1).cpu().numpy()
+    def _scored(self, model: TrainedModel, vectors_BKE: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """(probabilities ``[B, C]``, embeddings ``[B, E]``) of a model, means over the crops."""
+        logits_BKC = model.net.classify(vectors_BKE).cpu()
+        embeddings = vectors_BKE.mean(dim=1).cpu().numpy()
         how, unlikeness_BK = Confidence.of(model.recipe.predict), None
         # A decision that was not fitted with neighbours does not ask for them.
         if model.neighbours is not None and how.distance_slope is not None:
             unlikeness_B = torch.from_numpy(model.neighbours.unlikeness(embeddings))
-            unlikeness_BK = unlikeness_B.float()[:, None].expand(-1, n_crops)
+            unlikeness_BK = unlikeness_B.float()[:, None].expand(-1, vectors_BKE.shape[1])
         return probabilities(logits_BKC, how, self.plan.unknown, unlikeness_BK).mean(dim=1).numpy(), embeddings
 
 

@@ -9,11 +9,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from synatt.backbones import Attributor
 from synatt.errors import UsageError
@@ -23,8 +24,6 @@ log = logging.getLogger("synatt")
 
 Engine = Literal["torch", "openvino"]
 InferencePrecision = Literal["float32", "bfloat16", "float16"]
-ENGINES: tuple[Engine, ...] = ("torch", "openvino")
-PRECISIONS: tuple[InferencePrecision, ...] = ("float32", "bfloat16", "float16")
 
 # Log-mels [B, M, T] on the device -> embeddings float32 [B, E] there.
 Embed = Callable[[torch.Tensor], torch.Tensor]
@@ -45,21 +44,19 @@ class Inference:
     engine: Engine = "torch"
     precision: InferencePrecision = "float32"
 
+    def check_installed(self) -> None:
+        """Raise a `UsageError` where the engine is not installed: to be asked before any work is begun."""
+        if self.engine == "openvino" and find_spec("openvino") is None:
+            raise UsageError("engine openvino needs OpenVINO: uv run --extra openvino, or pip install openvino")
+
     def check(self, device: torch.device) -> None:
-        """Raises:
-        UsageError: the engine is not installed or not for this device, or the device lacks the precision.
-        """
-        if self.engine == "openvino":
-            if device.type != "cpu":
-                raise UsageError("--engine openvino is for CPUs; leave it out where there are GPUs")
-            try:
-                import openvino  # noqa: F401
-            except ImportError:
-                raise UsageError("--engine openvino needs OpenVINO: uv run --extra openvino") from None
+        """Raise a `UsageError` where the engine is not for this device, or a CPU lacks the precision."""
+        if self.engine == "openvino" and device.type != "cpu":
+            raise UsageError("engine openvino is for CPUs; leave it out where there are GPUs")
         if device.type == "cpu" and self.precision == "float16":
-            raise UsageError("--precision float16 is for GPUs; on a CPU take float32 or bfloat16")
+            raise UsageError("precision float16 is for GPUs; on a CPU take float32 or bfloat16")
         if device.type == "cpu" and self.precision == "bfloat16" and not _has_bfloat16():
-            raise UsageError("--precision bfloat16: this CPU has no instructions for it (AMX or AVX512-BF16)")
+            raise UsageError("precision bfloat16: this CPU has no instructions for it (AMX or AVX512-BF16)")
 
 
 PLAIN = Inference()
@@ -162,14 +159,10 @@ def _norms_after_convolutions(net: Attributor) -> list[tuple[str, str]]:
 def _fold(backbone: nn.Module, conv_name: str, norm_name: str) -> None:
     conv, norm = backbone.get_submodule(conv_name), backbone.get_submodule(norm_name)
     assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-    assert norm.running_mean is not None and norm.running_var is not None
-    conv.weight, conv.bias = fuse_conv_bn_weights(
-        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-    )
-    parent, _, last = norm_name.rpartition(".")
     # timm's batch norms have an activation of their own.
     rest = [part for part in (getattr(norm, "drop", None), getattr(norm, "act", None)) if part is not None]
-    setattr(backbone.get_submodule(parent), last, nn.Sequential(*rest) if rest else nn.Identity())
+    backbone.set_submodule(conv_name, fuse_conv_bn_eval(conv, norm))
+    backbone.set_submodule(norm_name, nn.Sequential(*rest) if rest else nn.Identity())
 
 
 class _Embedding(nn.Module):
@@ -184,7 +177,8 @@ class _Embedding(nn.Module):
 def _by_openvino(net: Attributor, how: Inference, name: str, shape: tuple[int, int]) -> Embed:
     import openvino
 
-    # Converting takes seconds to minutes: once for each machine and network, whatever the number of workers.
+    # Converting takes seconds to minutes: once for each machine and network; every worker compiles what was converted.
+    # A version's name may have slashes in it, as of a branch.
     folder = os.path.join(tempfile.gettempdir(), "synatt-openvino", openvino.__version__.replace("/", "-"))
     kept = os.path.join(folder, name + ".xml")
     if not os.path.isfile(kept):
@@ -210,7 +204,7 @@ def _by_openvino(net: Attributor, how: Inference, name: str, shape: tuple[int, i
 
 
 def on_device(flat_NMT: torch.Tensor, size: int, device: torch.device) -> Iterator[torch.Tensor]:
-    """Parts of at most `size` rows on `device`; on a GPU the next one is copied while this one is worked on."""
+    """Log-mels ``[N, M, T]`` in parts of at most `size`, on `device`; a GPU works on one while the next is copied."""
     parts = flat_NMT.split(size)
     if device.type != "cuda":
         yield from parts

@@ -58,7 +58,7 @@ class BandGroup:
 
     bins: slice
     bands: slice
-    weight: np.ndarray
+    weight: torch.Tensor
 
 
 def band_groups(matrix: np.ndarray, size: int = GROUP_BANDS) -> list[BandGroup]:
@@ -68,7 +68,7 @@ def band_groups(matrix: np.ndarray, size: int = GROUP_BANDS) -> list[BandGroup]:
         bands = slice(first, min(first + size, matrix.shape[1]))
         used = np.flatnonzero(matrix[:, bands].any(axis=1))
         bins = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
-        groups.append(BandGroup(bins, bands, np.ascontiguousarray(matrix[bins, bands])))
+        groups.append(BandGroup(bins, bands, torch.from_numpy(np.ascontiguousarray(matrix[bins, bands]))))
     return groups
 
 
@@ -91,7 +91,7 @@ def _constants(settings: LogMel, device: torch.device) -> tuple[torch.Tensor, to
 def logmel_batch(wave_BS: torch.Tensor, settings: LogMel) -> torch.Tensor:
     """float32 ``[B, S]`` standardised clips at 16 kHz -> float32 ``[B, M, T]`` in dB, on the same device.
 
-    The hop is ``S // (T - 1)`` samples.
+    No gradients flow through it on a CPU, where numpy does a part. The hop is ``S // (T - 1)`` samples.
     """
     samples = wave_BS.shape[-1]
     hop = samples // (settings.frames - 1)
@@ -104,29 +104,29 @@ def logmel_batch(wave_BS: torch.Tensor, settings: LogMel) -> torch.Tensor:
 
 
 def _mel_at_once(padded_BS: torch.Tensor, hop: int, settings: LogMel) -> torch.Tensor:
-    """float32 ``[B, T, M]``."""
+    """Mel magnitudes ``[B, T, M]``, float32, of samples ``[B, S]`` that end with the last frame."""
     window, matrix = _constants(settings, padded_BS.device)
     spectrum_BFT = torch.stft(padded_BS, settings.n_fft, hop, window=window, center=False, return_complex=True)
     return spectrum_BFT.abs().transpose(1, 2) @ matrix
 
 
 def _mel_in_blocks(padded_BS: torch.Tensor, hop: int, settings: LogMel) -> torch.Tensor:
-    """float32 ``[B, T, M]``. Frames of silence at both ends, which is what padding is, are not transformed.
+    """The same as `_mel_at_once`, in blocks; silence at both ends, which is what padding is, is not transformed.
 
-    The transform is torch's (MKL), the rest numpy's: its magnitude of complex numbers takes a sixth of torch's time,
-    and its products write into a slice.
+    Products are torch's: numpy's have threads of their own, on all cores, whatever torch was told.
     """
     window, _ = _constants(settings, padded_BS.device)
     frames_BTN = padded_BS.unfold(1, settings.n_fft, hop)
-    mel_BTM = np.zeros((*frames_BTN.shape[:2], settings.mel_bins), np.float32)
+    mel_BTM = torch.zeros(*frames_BTN.shape[:2], settings.mel_bins)
     for padded_S, frames_TN, mel_TM in zip(padded_BS, frames_BTN, mel_BTM, strict=True):
         start, stop = _heard(padded_S.numpy(), len(frames_TN), hop, settings.n_fft)
         for first in range(start, stop, BLOCK_FRAMES):
             last = min(first + BLOCK_FRAMES, stop)
-            magnitude_TF = np.abs(torch.fft.rfft(frames_TN[first:last] * window).numpy())
+            # numpy's magnitude of complex numbers takes a sixth of torch's time.
+            magnitude_TF = torch.from_numpy(np.abs(torch.fft.rfft(frames_TN[first:last] * window).numpy()))
             for group in _groups(settings):
-                np.matmul(magnitude_TF[:, group.bins], group.weight, out=mel_TM[first:last, group.bands])
-    return torch.from_numpy(mel_BTM)
+                torch.mm(magnitude_TF[:, group.bins], group.weight, out=mel_TM[first:last, group.bands])
+    return mel_BTM
 
 
 def _heard(samples_S: np.ndarray, frames: int, hop: int, n_fft: int) -> tuple[int, int]:

@@ -140,7 +140,9 @@ class Train(Section):
     halve_batch: bool = Field(
         False, description="out of memory: halve the clips per forward pass and go on, with the same global batch"
     )
-    hold_out_fold: int | None = Field(None, ge=0, description="judge this fold after every epoch, do not train on it")
+    hold_out_fold: int | None = Field(
+        None, ge=0, description="judge this fold, every tune.judge_every epochs, and do not train on it"
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: bfloat16 or else float16 on a GPU"
     )
@@ -180,6 +182,11 @@ class Tune(Section):
         "unknown speech of an algorithm that nothing in training resembles",
     )
     one_standard_error: bool = Field(False, description="take the smallest count within one s.e. of the best mean")
+
+    @property
+    def judges_unseen(self) -> bool:
+        """Whether folds are judged on unknown speech unlike what they were trained on: a decision can be fitted."""
+        return self.unseen_generators or self.unseen_algorithms
 
 
 class Predict(Section):

@@ -108,6 +108,9 @@ def _task(
     rows: Manifest, recipe: Recipe, stage: int, soft: Manifest | None, settings: FitSettings, also: list[Any]
 ) -> _Task:
     recipe = with_classes(recipe, rows)
+    if recipe.tune.unseen_algorithms:
+        # Said before anything is decoded.
+        _unknown_and_known(recipe)
     unseen = recipe.tune.unseen_generators
     labelled = with_folds(training_rows(rows, recipe), recipe.tune.folds, recipe.seed, unseen)
     report_folds(labelled)
@@ -117,6 +120,22 @@ def _task(
     keys = [fingerprint(chosen, recipe, b, stage, recipe.tune.max_epochs) for b in backbones]
     text = "".join([*keys, recipe.tune.model_dump_json(), json.dumps(also)])
     return _Task(recipe, chosen, outliers, backbones, stage, hashlib.sha256(text.encode()).hexdigest()[:12])
+
+
+def _unknown_and_known(recipe: Recipe) -> tuple[int, list[int]]:
+    """The class of unknown speech, and those of which each fold does without one.
+
+    Raises:
+        UsageError: there is none, or nothing known would be left.
+    """
+    classes = recipe.require_classes()
+    unknown = unknown_index(classes)
+    if unknown is None or len(classes) < 3:
+        raise UsageError(
+            "tune.unseen_algorithms: each fold does without one known class, so two are needed, and a class 'unknown'; "
+            f"there are {', '.join(classes)}"
+        )
+    return unknown, [c for c in range(len(classes)) if c != unknown]
 
 
 def _folds(task: _Task, store: Any) -> dict[int, tuple[Examples, Examples]]:
@@ -132,10 +151,7 @@ def _folds(task: _Task, store: Any) -> dict[int, tuple[Examples, Examples]]:
     if task.recipe.tune.unseen_algorithms:
         label = dict(zip(usable.column("track"), target.argmax(axis=1).tolist(), strict=True))
         origin = {track: label.get(made_of.get(track, track), -1) for track in label}
-        unknown = unknown_index(task.recipe.require_classes())
-        if unknown is None:
-            raise UsageError("tune.unseen_algorithms: there is no class 'unknown' for what a fold leaves out")
-        known = [c for c in range(len(task.recipe.require_classes())) if c != unknown]
+        unknown, known = _unknown_and_known(task.recipe)
         folds = {k: without_class(*rows, known[k % len(known)], unknown, origin) for k, rows in folds.items()}
     if empty := [k for k, (train, valid) in folds.items() if not len(train) or not len(valid)]:
         raise UsageError(f"fold {empty[0]} has no rows to train or validate on: lower tune.folds")
@@ -185,7 +201,7 @@ def _confidence(
         np.concatenate(truth),
         np.concatenate(names),
         unknown,
-        task.recipe.tune.unseen_generators or task.recipe.tune.unseen_algorithms,
+        task.recipe.tune.judges_unseen,
         # A fold may have had too few known clips to be anybody's neighbours.
         np.concatenate(unlikeness) if len(unlikeness) == len(folds) else None,
     )

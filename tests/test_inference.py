@@ -1,6 +1,7 @@
 """Ways to run a network: all give the same embeddings, or say in one line why they cannot be had."""
 
 import importlib.util
+import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -116,12 +117,15 @@ def apart(work: Callable[..., None], *given: object) -> None:
 def same_embeddings(timm: str, folder: str) -> None:
     tempfile.tempdir = folder
     net, x = with_statistics(timm), torch.randn(5, 32, 64)
+    converted = []
     with torch.inference_mode():
         wanted = net.embedding(x)
         for _ in range(2):
             embed = make_embed(net, CPU, Inference("openvino"), "key", (32, 64))
+            converted.append({path: path.stat().st_mtime_ns for path in Path(folder).rglob("*.*") if path.is_file()})
             for size in (5, 1, 3):
                 torch.testing.assert_close(embed(x[:size]), wanted[:size], rtol=1e-3, atol=1e-4)
+    assert converted[0] == converted[1], "a second worker converts nothing"
 
 
 @needs_openvino
@@ -129,7 +133,7 @@ def same_embeddings(timm: str, folder: str) -> None:
 def test_openvino_gives_the_same_embeddings_for_any_number_of_clips(timm: str, tmp_path: Path) -> None:
     apart(same_embeddings, timm, str(tmp_path))
     kept = sorted(path.name for path in tmp_path.rglob("*.*") if path.is_file())
-    assert kept == ["key-32x64.bin", "key-32x64.xml"], "it is converted once, and nothing else is left"
+    assert kept == ["key-32x64.bin", "key-32x64.xml"], "nothing else is left"
 
 
 def same_answers(folders: list[str], clip_paths: list[str], scratch: str) -> None:
@@ -151,8 +155,8 @@ def test_an_ensemble_answers_alike_by_either_engine(
 @pytest.mark.parametrize(
     ("how", "device", "said"),
     [
-        (Inference("openvino"), "cuda", "--engine openvino is for CPUs"),
-        (Inference("torch", "float16"), "cpu", "--precision float16 is for GPUs"),
+        (Inference("openvino"), "cuda", "engine openvino is for CPUs"),
+        (Inference("torch", "float16"), "cpu", "precision float16 is for GPUs"),
     ],
 )
 def test_what_a_device_cannot_do_is_one_line(how: Inference, device: str, said: str) -> None:
@@ -169,9 +173,10 @@ def test_bfloat16_needs_a_processor_that_has_it(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_without_openvino_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    """Before any model is looked for, and so before a job begins its work."""
+    monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(UsageError, match="uv run --extra openvino"):
-        Inference("openvino").check(CPU)
+        plan(["/no/such/models"], Inference("openvino"))
 
 
 def test_bfloat16_embeddings_are_near_and_come_as_float32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,3 +199,17 @@ def test_a_batch_is_on_the_device_once_for_all_members(
     loaded = Ensemble(plan([make_model("A"), make_model("B", 1), make_model("C", 2)]), CPU)
     loaded.score(stage(["x", "y"], clip_paths[:2], loaded.plan).logmels)
     assert seen == [2]
+
+
+def test_members_that_share_a_view_take_batches_that_fit_the_most_careful_of_them(
+    make_model: MakeModel, clip_paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    real: Callable[..., object] = inference.on_device
+    monkeypatch.setattr(
+        "synatt.ensemble.on_device", lambda x, size, *rest: (sizes.append(size), real(x, size, *rest))[1]
+    )
+    large = make_tiny_recipe(name="B", predict={"batch": 2})
+    loaded = Ensemble(plan([make_model("A"), make_model("B", 1, large), make_model("C", 2)]), CPU)
+    loaded.score(stage(["x", "y"], clip_paths[:2], loaded.plan).logmels)
+    assert sizes == [2]

@@ -7,8 +7,11 @@ import pytest
 
 from synatt import manifest, tuning
 from synatt.distributed.tuning import split_folds, without_class
+from synatt.errors import UsageError
 from synatt.feed import Examples
+from synatt.fitting import FitSettings
 from synatt.openset import fit_confidence
+from synatt.outliers import ORIGINAL
 from synatt.validation import HeldOut
 from tests.conftest import CLASSES, make_tiny_recipe
 
@@ -65,3 +68,34 @@ def test_a_fold_without_a_known_class_trains_on_nothing_of_it_and_judges_it_as_u
     assert fit.tracks == ("b0", "u0", "lpc:b0") and fit.target.argmax(axis=1).tolist() == [1, 3, 3]
     assert judged.tracks == valid.tracks and judged.target.argmax(axis=1).tolist() == [3, 1, 3]
     assert valid.target.argmax(axis=1).tolist() == [0, 1, 3], "the rows that were given are left alone"
+
+
+def fold_task(classes: tuple[str, ...], unseen: bool = True) -> tuning._Task:
+    """Rows of every class in two folds, and an outlier of each."""
+    unknown = len(classes) - 1
+    rows = [
+        {"track": f"{c}{k}", "path": "/p", "label": c, "fold": k % 2} for c in range(len(classes)) for k in range(4)
+    ]
+    made = [{"track": f"lpc:{c}0", "path": "/p", "label": unknown, ORIGINAL: f"{c}0"} for c in range(len(classes))]
+    recipe = make_tiny_recipe(classes=list(classes), tune={"folds": 2, "unseen_algorithms": unseen})
+    outliers = manifest.build(made, classes)
+    return tuning._Task(recipe, manifest.concat([manifest.build(rows, classes), outliers]), outliers, [], 0, "key")
+
+
+def test_each_fold_does_without_another_known_class_and_what_was_made_of_it() -> None:
+    classes = ("a", "b", "c", "unknown")
+    task = fold_task(classes)
+    folds = tuning._folds(task, set(task.rows.column("track")))
+    for k, (train, valid) in folds.items():
+        assert {t.removeprefix("lpc:")[0] for t in train.tracks} == {*"0123"} - {str(k)}
+        told = dict(zip(valid.tracks, valid.target.argmax(axis=1), strict=True))
+        assert told == {f"{c}{i}": 3 if c == k else c for c in range(4) for i in (k, k + 2)}
+    plain = tuning._folds(fold_task(classes, unseen=False), set(task.rows.column("track")))
+    assert {t[0] for t in plain[0][0].tracks if ":" not in t} == {*"0123"}
+
+
+@pytest.mark.parametrize("classes", [("a", "b", "c"), ("a", "unknown")])
+def test_folds_cannot_do_without_a_class_where_nothing_would_be_left(classes: tuple[str, ...]) -> None:
+    task = fold_task(classes)
+    with pytest.raises(UsageError, match="tune.unseen_algorithms: each fold does without one known class"):
+        tuning._task(task.rows, task.recipe, 0, None, FitSettings(), [])

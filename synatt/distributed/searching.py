@@ -36,7 +36,7 @@ def samples(
     """Train `count` samples of `draws`; an experiment below `root` is continued.
 
     Returns:
-        for every sample the values of its keys, and fold -> curve.
+        for every sample the values of its keys, and fold -> the rows of its curve that were judged.
 
     Raises:
         UsageError: Optuna is not installed.

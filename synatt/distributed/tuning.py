@@ -134,8 +134,7 @@ def train_fold(
     about = {"backbone": plan.backbone.name, "fold": config["fold"]}
     device = begin_trial(plan.recipe, log_format, run=run_id, **about)
     name, path = f"{plan.backbone.name} fold {config['fold']}", storage.join(states, f"{_trial_name(config)}.pt")
-    settings = plan.recipe.tune
-    state, compared = kept_state(path, device), settings.unseen_generators or settings.unseen_algorithms
+    state, compared = kept_state(path, device), plan.recipe.tune.judges_unseen
     run = Run(plan, train, valid, clips.open(), device, state=state, with_neighbours=compared)
     if run.progress.epoch:
         say(f"{name} goes on after epoch {run.progress.epoch}", epoch=run.progress.epoch)

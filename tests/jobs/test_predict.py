@@ -177,6 +177,7 @@ def test_a_run_of_something_else_is_refused_by_name(job, models, clip_paths, tmp
         ("rows", ["--members"], "the tables asked for"),
         ("rows", ["--windows"], "--windows changed"),
         ("rows", ["--partition-by", "source"], "--partition-by changed"),
+        ("rows", ["--precision", "bfloat16"], "--engine or --precision changed"),
     ]:
         code, _, err = job("predict", "--input", tmp_path / f"{name}.parquet", *argv, *options)
         assert code == 2 and says in err.splitlines()[-1] and "--fresh" in err.splitlines()[-1], err

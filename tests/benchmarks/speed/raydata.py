@@ -3,6 +3,7 @@
 import time
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from synatt.recipe import Recipe
 from synatt.recipefile import build_recipe, load_recipe
 from synatt.sources import read_rows
 from synatt.staging import BLOCK_BYTES, stage_shard
+from tests.benchmarks.pace import Pace
 from tests.benchmarks.speed.results import Case
 from tests.predictrun import make_manifest, write_model
 
@@ -25,26 +27,18 @@ def recipe_of(name: str) -> Recipe:
     return recipe.model_copy(update={"backbones": (recipe.backbones[0].model_copy(update={"timm": "test_resnet"}),)})
 
 
-def rate(seen: list[tuple[float, int]]) -> float:
-    """Rows a second from a quarter of them on, when every worker stands, to the last."""
-    done = np.cumsum([n for _, n in seen])
-    skip = int(np.searchsorted(done, done[-1] / 4))
-    return float((done[-1] - done[skip]) / (seen[-1][0] - seen[skip][0]))
-
-
-def in_pool(scoring: "object", shards: list[int], workers: int) -> tuple[float, float]:
-    """(rows a second, seconds until the first shard was done)."""
-    seen, start = [], time.perf_counter()
+def in_pool(scoring: Any, shards: list[int], workers: int) -> Pace:
+    pace = Pace()
     with get_context("spawn").Pool(workers, _set_up, (scoring,)) as made:
         for rows in made.imap_unordered(_stage, shards):
-            seen.append((time.perf_counter(), rows))
-    return rate(seen), seen[0][0] - start
+            pace.seen.append((time.perf_counter(), rows))
+    return pace
 
 
-_SCORING: list = []  # type: ignore[type-arg]
+_SCORING: list[Any] = []
 
 
-def _set_up(scoring: object) -> None:
+def _set_up(scoring: Any) -> None:
     import torch
 
     from synatt.allocator import keep_freed_memory
@@ -60,12 +54,12 @@ def _stage(shard: int) -> int:
     return sum(len(units.outcomes) for units in stage_shard(rows, scoring.plan))
 
 
-def by_ray(scoring: "object", shards: list[int]) -> tuple[float, float]:
+def by_ray(scoring: Any, shards: list[int]) -> Pace:
     import ray
 
     from synatt.distributed.streams import decode
 
-    seen, start = [], time.perf_counter()
+    pace = Pace()
     data = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
     blocks = data.map_batches(
         decode,  # type: ignore[arg-type]
@@ -75,8 +69,8 @@ def by_ray(scoring: "object", shards: list[int]) -> tuple[float, float]:
         num_cpus=1,
     )
     for batch in blocks.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
-        seen.append((time.perf_counter(), len(batch["row"])))
-    return rate(seen), seen[0][0] - start
+        pace.seen.append((time.perf_counter(), len(batch["row"])))
+    return pace
 
 
 def cases(wavs: tuple[str, ...], scratch: Path, workers: int, repeats: int, rows: int) -> list[Case]:
@@ -91,7 +85,7 @@ def cases(wavs: tuple[str, ...], scratch: Path, workers: int, repeats: int, rows
         write_model(folder / "model", recipe_of(name), 0)
         manifest = make_manifest(folder / "rows.parquet", list(wavs), rows)
         staging = str(folder / "staging")
-        work = worklist.write(storage.join(staging, "work"), read_rows([str(manifest)]))
+        work = worklist.write(read_rows([str(manifest)]), storage.join(staging, "work"))
         segment = work.segments[0]
         shards = list(range(segment.shards))
         scoring = Scoring(
@@ -105,9 +99,9 @@ def cases(wavs: tuple[str, ...], scratch: Path, workers: int, repeats: int, rows
             context.target_max_block_size = BLOCK_BYTES
             for repeat in range(repeats):
                 for way in (*firsts,) if repeat % 2 else reversed((*firsts,)):
-                    found, first = by_ray(scoring, shards) if way == "Ray Data" else in_pool(scoring, shards, workers)
-                    case.add(way, found)
-                    firsts[way].append(first)
+                    pace = by_ray(scoring, shards) if way == "Ray Data" else in_pool(scoring, shards, workers)
+                    case.add(way, pace.clips_s)
+                    firsts[way].append(pace.first_s)
         case.rates = {way: case.rates[way] for way in firsts}
         case.notes = {f"{way}: seconds to the first block": round(float(np.median(s)), 1) for way, s in firsts.items()}
         print("\n".join(case.lines()), flush=True)

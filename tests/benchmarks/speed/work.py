@@ -1,8 +1,7 @@
 """What every peer is given: files of speech and the log-mel that is wanted of each."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -58,14 +57,15 @@ def chunks(paths: tuple[str, ...], size: int = BATCH) -> list[tuple[str, ...]]:
     return [paths[i : i + size] for i in range(0, len(paths), size)]
 
 
-@contextmanager
-def pool(workers: int, set_up: Any, *given: Any) -> Iterator[Any]:
-    """A pool of processes that were started anew, not forked: no peer inherits what another library left behind."""
-    with get_context("spawn").Pool(workers, set_up, given) as made:
-        yield made
+def by_pool(work: Work, set_up: Callable[[Work], None], batch: Callable[[tuple[str, ...]], Any]) -> Iterator[Any]:
+    """What `batch` makes of the files, in processes that were started anew; first, once they stand, an empty array."""
+    with get_context("spawn").Pool(work.workers, set_up, (work,)) as made:
+        made.map(batch, [work.paths[:1]] * work.workers, chunksize=1)
+        yield np.empty(0)
+        yield from stacked(made.imap(batch, chunks(work.paths)))
 
 
-def stacked(parts: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+def stacked(parts: Iterator[Any]) -> Iterator[Any]:
     """Single log-mels of batches ``[B, M, T]``."""
     for part in parts:
         yield from part

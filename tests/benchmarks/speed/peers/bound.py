@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tests.benchmarks.speed.work import N_FFT, Work, chunks, pool
+from tests.benchmarks.speed.work import N_FFT, Work, by_pool
 
 _WORK: list[Work] = []
 
@@ -16,25 +16,21 @@ def set_up(work: Work) -> None:
     _WORK.append(work)
 
 
-def batch(paths: tuple[str, ...]) -> int:
+def batch(paths: tuple[str, ...]) -> np.ndarray:
+    """Frames that were transformed, of each file."""
     import soundfile
     import torch
 
-    work, done = _WORK[0], 0
-    for path in paths:
+    work, done = _WORK[0], np.zeros(len(paths), int)
+    for i, path in enumerate(paths):
         wave = soundfile.read(path, dtype="float32", frames=work.samples)[0]
         spoken = min(work.frames, len(wave) // work.hop + 1)
         padded = np.pad(wave, (0, max(0, (spoken - 1) * work.hop + N_FFT - len(wave))))
         frames_TN = torch.from_numpy(padded).unfold(0, N_FFT, work.hop)[:spoken]
         for block in frames_TN.split(128):
-            done += len(torch.fft.rfft(block))
+            done[i] += len(torch.fft.rfft(block))
     return done
 
 
 def logmels(work: Work) -> Iterator[np.ndarray]:
-    with pool(work.workers, set_up, work) as made:
-        made.map(batch, [work.paths[:1]] * work.workers, chunksize=1)
-        yield np.empty(0)
-        for part, done in zip(chunks(work.paths), made.imap(batch, chunks(work.paths)), strict=True):
-            assert done
-            yield from [np.empty(0)] * len(part)
+    yield from by_pool(work, set_up, batch)

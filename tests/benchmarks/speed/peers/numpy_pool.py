@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tests.benchmarks.speed.work import N_FFT, RATE_HZ, TOP_DB, Work, chunks, pool, stacked
+from tests.benchmarks.speed.work import N_FFT, RATE_HZ, TOP_DB, Work, by_pool
 
 _MADE: list[tuple[Work, np.ndarray, np.ndarray]] = []
 
@@ -34,7 +34,4 @@ def batch(paths: tuple[str, ...]) -> np.ndarray:
 
 
 def logmels(work: Work) -> Iterator[np.ndarray]:
-    with pool(work.workers, set_up, work) as made:
-        made.map(batch, [work.paths[:1]] * work.workers, chunksize=1)
-        yield np.empty(0)
-        yield from stacked(made.imap(batch, chunks(work.paths)))
+    yield from by_pool(work, set_up, batch)
