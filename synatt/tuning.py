@@ -122,6 +122,12 @@ def _task(
     return _Task(recipe, chosen, outliers, backbones, stage, hashlib.sha256(text.encode()).hexdigest()[:12])
 
 
+def twins(backbones: Sequence[Backbone]) -> dict[str, str]:
+    """Backbone -> the first that is the same network but for its seed: its folds stand for both."""
+    first: dict[tuple[object, ...], str] = {}
+    return {b.name: first.setdefault((b.timm, b.batch), b.name) for b in backbones}
+
+
 def _unknown_and_known(recipe: Recipe) -> tuple[int, list[int]]:
     """The class of unknown speech, and those of which each fold does without one.
 
@@ -167,7 +173,8 @@ def _choose_epochs(
 
     workers, _ = worker_count(task.recipe)
     most = task.recipe.tune.max_epochs
-    plans = [make_plan(task.recipe, b, task.stage, most, workers) for b in task.backbones]
+    same = twins(task.backbones)
+    plans = [make_plan(task.recipe, b, task.stage, most, workers) for b in task.backbones if same[b.name] == b.name]
     count = len(plans) * len(folds)
     log.info("%d trials: %d backbones x %d folds, up to %d epochs", count, len(plans), len(folds), most)
     curves, confusions = fold_trials(plans, task.recipe.tune, folds, clips, root)
@@ -236,6 +243,10 @@ def _write_choice(
         log.info(
             "%s: %d epochs, macro F1 %.3f +- %.3f over %d folds", name, best.epochs, best.macro_f1, best.spread, folds
         )
+    for name, twin in twins(task.backbones).items():
+        if name != twin:
+            choices[name] = choices[twin]
+            log.info("%s: as %s, the same network under another seed", name, twin)
     storage.write_table(storage.join(output, CURVES_FILE), pa.Table.from_pandas(curves, preserve_index=False))
     chosen = {name: choice.as_dict() for name, choice in choices.items()}
     summary = {"fingerprint": task.key, "recipe": task.recipe.name, "backbones": chosen}

@@ -1,8 +1,11 @@
 """What folds leave for the decision between known and unknown: all their rows at all levels, by generator."""
 
+import itertools
+import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from synatt import manifest, tuning
@@ -99,3 +102,23 @@ def test_folds_cannot_do_without_a_class_where_nothing_would_be_left(classes: tu
     task = fold_task(classes)
     with pytest.raises(UsageError, match="tune.unseen_algorithms: each fold does without one known class"):
         tuning._task(task.rows, task.recipe, 0, None, FitSettings(), [])
+
+
+def test_a_network_that_stands_twice_is_tried_once_and_its_choice_holds_for_both(tmp_path: Path) -> None:
+    members = [
+        {"name": name, "timm": timm, "batch": [8, 8], "epochs": [2, 2], "seed": seed}
+        for name, timm, seed in (("A", "test_resnet", 1), ("B", "test_convnext", 1), ("A2", "test_resnet", 2))
+    ]
+    recipe = make_tiny_recipe(classes=["a", "unknown"], backbones=members)
+    assert tuning.twins(recipe.backbones) == {"A": "A", "B": "B", "A2": "A"}
+    task = tuning._Task(
+        recipe, manifest.build([], ("a", "unknown")), manifest.build([], ()), [*recipe.backbones], 0, "k"
+    )
+    best = {"A": 1, "B": 2}
+    rows = [
+        {"backbone": name, "fold": k, "epoch": e, "macro_f1": float(e == best[name]), "temperature": 1.0}
+        for name, k, e in itertools.product("AB", (0, 1), (1, 2))
+    ]
+    tuning._write_choice(task, pd.DataFrame(rows), {}, str(tmp_path))
+    chosen = json.loads((tmp_path / tuning.CHOICE_FILE).read_text())["backbones"]
+    assert {name: choice["epochs"] for name, choice in chosen.items()} == {"A": 1, "B": 2, "A2": 1}
