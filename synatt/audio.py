@@ -22,7 +22,7 @@ from synatt.audioerrors import (
     AudioUnreachableError,
 )
 from synatt.constants import RATE_HZ
-from synatt.recording import check_finite, open_recording
+from synatt.recording import finite_range, open_recording
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -83,7 +83,8 @@ def decode(source: "str | bytes | BinaryIO", read_s: float = 60.0) -> Audio:
         AudioError: a subclass for each way a recording can be bad.
     """
     with open_recording(source, read_s) as recording:
-        wave = np.concatenate(list(recording))
+        blocks = list(recording)
+        wave = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
         return Audio(wave, recording.duration_s, recording.sample_rate_hz, recording.channels)
 
 
@@ -98,7 +99,7 @@ def from_array(wave: np.ndarray) -> Audio:
         raise AudioFormatError(f"want a float array [samples] at 16 kHz, got {wave.dtype} {list(wave.shape)}")
     if not len(wave):
         raise AudioNoSamplesError("the array has no samples")
-    check_finite(wave, len(wave))
-    if wave.min() == wave.max():
+    low, high = finite_range(wave, len(wave))
+    if low == high:
         raise AudioSilentError(f"all {len(wave)} samples are equal: there is no speech in it")
     return Audio(np.ascontiguousarray(wave, dtype=np.float32), len(wave) / RATE_HZ, RATE_HZ, 1)

@@ -4,6 +4,7 @@ The crop is drawn by a generator. At inference that generator is seeded by the r
 gets the same answer whatever its name, its neighbours or the number of workers.
 """
 
+import math
 import zlib
 from typing import Literal
 
@@ -14,9 +15,15 @@ Pad = Literal["zeros", "random", "end"]
 
 def standardise(wave: np.ndarray) -> np.ndarray:
     """float32 ``[S]`` of the whole recording -> zero mean, unit standard deviation (Syn-Att, before any crop)."""
-    mean, std = wave.mean(dtype=np.float64), wave.std(dtype=np.float64)
     # In single precision: the difference, 1e-6 of a deviation, is less than the rounding of 16-bit samples.
-    return ((wave - np.float32(mean)) / np.float32(max(std, 1e-8))).astype(np.float32, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        centred = wave - wave.mean()
+        std = float(np.sqrt(np.square(centred).mean()))
+    if not math.isfinite(std):
+        # Samples so large that their squares are not.
+        mean, std = wave.mean(dtype=np.float64), float(wave.std(dtype=np.float64))
+        centred = wave - np.float32(mean)
+    return (centred / np.float32(max(std, 1e-8))).astype(np.float32, copy=False)
 
 
 def fit(wave: np.ndarray, samples: int, pad: Pad, rng: np.random.Generator) -> np.ndarray:

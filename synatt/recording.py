@@ -80,11 +80,13 @@ class Recording:
         resampler = None if rate_hz == RATE_HZ else soxr.ResampleStream(rate_hz, RATE_HZ, 1, quality="HQ")
         lowest, highest, given = np.inf, -np.inf, 0
         for mono in self._mono_blocks():
-            check_finite(mono, self._got)
-            lowest, highest = min(lowest, mono.min()), max(highest, mono.max())
-            wave = resampler.resample_chunk(mono) if resampler else mono
+            low, high = finite_range(mono, self._got)
+            lowest, highest = min(lowest, low), max(highest, high)
+            wave = mono
+            if resampler:
+                wave = resampler.resample_chunk(mono)
+                finite_range(wave, given + len(wave))
             given += len(wave)
-            check_finite(wave, given)
             yield wave
         if lowest == highest:
             raise AudioSilentError(f"all {self._got} samples are equal: there is no speech in it")
@@ -93,7 +95,7 @@ class Recording:
             given += len(wave)
             if not given:
                 raise AudioNoSamplesError(f"{self._got} samples at {rate_hz} Hz are too few to resample")
-            check_finite(wave, given)
+            finite_range(wave, given)
             yield wave
 
     def _mono_blocks(self) -> Iterator[np.ndarray]:
@@ -254,11 +256,20 @@ def _check_effort(file: sf.SoundFile, frames: int) -> None:
         )
 
 
-def check_finite(wave: np.ndarray, read: int) -> None:
-    """Refuse NaN and infinity in a part ``[S]`` of the `read` samples that were seen so far."""
-    bad = len(wave) - int(np.isfinite(wave).sum())
-    if bad:
+def finite_range(wave: np.ndarray, read: int) -> tuple[float, float]:
+    """The lowest and highest sample of a part ``[S]`` of the `read` samples that were seen so far; of none, 0 and 0.
+
+    Raises:
+        AudioNotFiniteError: some are NaN or infinite.
+    """
+    if not len(wave):
+        return 0.0, 0.0
+    # Both are NaN where any sample is: samples need not be looked at one by one.
+    low, high = float(wave.min()), float(wave.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        bad = len(wave) - int(np.isfinite(wave).sum())
         raise AudioNotFiniteError(f"{bad} of {read} samples are NaN or infinite")
+    return low, high
 
 
 def _reason(err: sf.LibsndfileError) -> str:

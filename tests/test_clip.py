@@ -24,6 +24,18 @@ def test_standardising_undoes_any_gain(speech_wave: np.ndarray, gain: float) -> 
     np.testing.assert_allclose(standardise(speech_wave * np.float32(gain)), standardise(speech_wave), atol=1e-4)
 
 
+@pytest.mark.parametrize("level", [1e-30, 1e30, 3e38])
+@pytest.mark.parametrize("offset", [0.0, 0.9])
+def test_standardising_survives_levels_whose_squares_single_precision_cannot_hold(
+    speech_wave: np.ndarray, level: float, offset: float
+) -> None:
+    wave = (0.05 * speech_wave / np.abs(speech_wave).max() + offset).astype(np.float32) * np.float32(level)
+    found = standardise(wave)
+    assert np.isfinite(found).all()
+    if level > 1:
+        assert abs(found.mean(dtype=np.float64)) < 1e-3 and abs(found.std(dtype=np.float64) - 1) < 1e-3
+
+
 @given(st.integers(1, 400), st.integers(1, 200), st.sampled_from(["zeros", "random", "end"]), st.integers(0, 99))
 def test_a_clip_has_the_length_that_was_asked_for(have: int, want: int, pad: str, seed: int) -> None:
     assert fit(np.ones(have, np.float32), want, pad, rng(seed)).shape == (want,)  # type: ignore[arg-type]
