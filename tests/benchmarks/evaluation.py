@@ -1,4 +1,4 @@
-"""Recipes on evaluation sets, several seeds: macro F1 by part and perturbation, and each unknown generator by itself.
+"""Recipes on evaluation sets, several seeds: macro F1 by part and perturbation, and each unknown generator.
 
     python -m tests.benchmarks.evaluation --input MANIFEST --labels TRUTH --recipe quickstart --recipe robust \\
         --output DIR [--seeds 1 2 3] [--set robust:tune.folds=3] [--by part perturbation]
@@ -17,7 +17,9 @@ import pandas as pd
 
 from jobs import evaluate, predict, train, tune
 from synatt import manifest
+from synatt.constants import UNKNOWN
 from synatt.fitting import only_split
+from synatt.metrics import detection_scores, score_counts
 from synatt.recipefile import load_recipe
 
 
@@ -27,9 +29,30 @@ def timed(seconds: dict[str, float], name: str, job: object, argv: list[str]) ->
     seconds[name] = time.perf_counter() - start
 
 
+def unknown_by(predictions: Path, labels: list[str], by: str) -> list[dict[str, object]]:
+    """Each unknown generator against the known clips of the same group: AUROC, FPR at 95 % TPR, recall."""
+    told = pd.read_parquet(predictions / "predictions").query("status == 'ok'")
+    names = [c.removeprefix("p_") for c in told.columns if c.startswith("p_")]
+    truth = pd.concat([pd.read_csv(path) for path in labels])
+    rows = told.drop(columns="algorithm").merge(truth, on="track")
+    rows["unknown"] = rows["algorithm"] == names.index(UNKNOWN)
+    out: list[dict[str, object]] = []
+    for group, part in rows.groupby(by):
+        for generator, mine in part[part["unknown"]].groupby("generator"):
+            both = pd.concat([part[~part["unknown"]], mine])
+            found = detection_scores(score_counts(both["unknown_score"].to_numpy(), both["unknown"].to_numpy()))
+            about = {"rows": f"{by} {group}, unknown {generator}", "n": len(mine)}
+            scores = {name: float(value) for name, value in found.items()}
+            out.append({**about, **scores, "recall": float((mine["algorithm_name"] == UNKNOWN).mean())})
+    return out
+
+
 def run(args: argparse.Namespace, recipe: str, seed: int) -> list[dict[str, object]]:
     out = Path(args.output) / recipe
     extra = [value.partition(":")[2] for value in args.set if value.partition(":")[0] == recipe]
+    members = load_recipe(recipe, extra).backbones
+    # No two runs share a network.
+    extra += [f"backbones.{i}.seed={1000 * seed + b.seed}" for i, b in enumerate(members) if b.seed is not None]
     given = ["--recipe", recipe, "--clips", str(Path(args.output) / "clips")]
     given += [word for value in extra for word in ("--set", value)]
     seconds: dict[str, float] = {}
@@ -54,7 +77,7 @@ def run(args: argparse.Namespace, recipe: str, seed: int) -> list[dict[str, obje
     table: list[dict[str, object]] = [{**about, "rows": "all", **found["overall"]}]
     for column, groups in found["groups"].items():
         table += [{**about, "rows": f"{column} {row['value']}", **row} for row in groups]
-    table += [{**about, "rows": f"unknown {row['generator']}", **row} for row in found["unknown_generators"]]
+    table += [{**about, **row} for row in unknown_by(here / "predictions", args.labels, args.by[0])]
     table += [{**about, "rows": f"seconds {name}", "seconds": value} for name, value in seconds.items()]
     return table
 
@@ -75,7 +98,7 @@ def main() -> None:
             table += run(args, recipe, seed)
             frame = pd.DataFrame(table)
             frame.to_csv(Path(args.output) / "evaluation.csv", index=False)
-    columns = [c for c in ("macro_f1", "accuracy", "auroc", "fpr_at_95_tpr", "seconds") if c in frame]
+    columns = [c for c in ("macro_f1", "accuracy", "ece", "auroc", "fpr_at_95_tpr", "recall", "seconds") if c in frame]
     print(frame.groupby(["rows", "recipe"], sort=False)[columns].agg(["mean", "std"]).round(3).to_string())
 
 
