@@ -16,7 +16,7 @@ from synatt.audio import Audio
 from synatt.clip import crops
 from synatt.constants import unknown_index
 from synatt.errors import UsageError
-from synatt.inference import PLAIN, Inference, make_embed, on_device
+from synatt.inference import PLAIN, Inference, batch_size, make_embed, on_device
 from synatt.logmel import logmel_batch
 from synatt.model import WEIGHTS_FILE, TrainedModel, find_models, folder_digest, load_model, read_recipe
 from synatt.openset import Confidence, probabilities
@@ -144,7 +144,8 @@ class Ensemble:
 
         Args:
             staged: for each view key, float32 ``[B, K, M, T]``.
-            batch: log-mels per forward pass; by default the smallest of the recipes' that share a view.
+            batch: log-mels per forward pass; by default the smallest that a recipe of the view asks for, and where none
+                does what `batch_size` finds right for the device.
         """
         vectors: list[list[torch.Tensor]] = [[] for _ in self.models]
         for view in self.plan.views:
@@ -152,7 +153,8 @@ class Ensemble:
             x_BKMT = staged[view.key]
             flat = _borrowed(x_BKMT.reshape(-1, *x_BKMT.shape[2:]))
             # A batch is on the device once, for all members that look at it.
-            size = batch or min(self.models[i].recipe.predict.batch for i in members)
+            asked = [size for i in members if (size := self.models[i].recipe.predict.batch)]
+            size = batch or min(asked, default=batch_size(len(flat), self.device))
             for part in on_device(flat, size, self.device):
                 for i in members:
                     vectors[i].append(self._embeds[i](part))

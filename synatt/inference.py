@@ -25,6 +25,9 @@ log = logging.getLogger("synatt")
 Engine = Literal["torch", "openvino"]
 InferencePrecision = Literal["float32", "bfloat16", "float16"]
 
+# Log-mels per forward pass on a CPU.
+BATCH = 32
+
 # Log-mels [B, M, T] on the device -> embeddings float32 [B, E] there.
 Embed = Callable[[torch.Tensor], torch.Tensor]
 
@@ -87,7 +90,33 @@ def make_embed(net: Attributor, device: torch.device, how: Inference, key: str, 
         with precision.autocast():
             return fast.embedding(logmel_BMT).float()
 
-    return embed
+    return as_memory_allows(embed)
+
+
+def batch_size(clips: int, device: torch.device) -> int:
+    """Log-mels per forward pass where nobody asked for a number: a GPU is given all `clips` of a block at once."""
+    return clips if device.type == "cuda" else BATCH
+
+
+def as_memory_allows(embed: Embed) -> Embed:
+    """`embed`, in halves of halves from the first time on that the device has no memory for a whole."""
+    most: list[int] = []
+
+    def halving(logmel_BMT: torch.Tensor) -> torch.Tensor:
+        while True:
+            try:
+                parts = logmel_BMT.split(most[0]) if most else (logmel_BMT,)
+                return torch.cat([embed(part) for part in parts]) if len(parts) > 1 else embed(logmel_BMT)
+            except torch.OutOfMemoryError:
+                tried = min([len(logmel_BMT), *most])
+                if tried <= 1:
+                    raise
+                most[:] = [tried // 2]
+            # Only now, when the exception no longer holds what was made so far.
+            torch.cuda.empty_cache()
+            log.warning("out of memory with %d clips per forward pass; going on with %d", tried, most[0])
+
+    return halving
 
 
 @torch.inference_mode()

@@ -193,7 +193,9 @@ class Predict(Section):
     """Ensemble inference."""
 
     crops: Positive = Field(1, description="random crops of a clip whose probabilities are averaged (TTA)")
-    batch: Positive = Field(32, description="clips per forward pass")
+    batch: Positive | None = Field(
+        None, description="clips per forward pass; null: 32 on a CPU, all of a block that a GPU has memory for"
+    )
     temperature: float = Field(1.0, gt=0, description="softmax temperature; train takes it from tune's held-out folds")
     neighbours: int = Field(
         0, ge=0, description="embeddings of known training clips kept with a model, to tell what lies far from them all"

@@ -16,6 +16,7 @@ from synatt.clip import crops
 from synatt.clipstore import ClipStore, from_int16, to_int16
 from synatt.constants import unknown_index
 from synatt.feed import Examples, training_clip, training_materials
+from synatt.inference import BATCH
 from synatt.logmel import logmel_batch
 from synatt.neighbours import Neighbours, neighbours_of
 from synatt.precision import Precision
@@ -106,7 +107,7 @@ def answers(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(embeddings ``[N, E]``, logits ``[N, C]``), float32, of clips ``[clip samples]``."""
     vectors, logits = [torch.zeros(0, recipe.head_units)], [torch.zeros(0, len(recipe.require_classes()))]
-    for part in _batched(clips, recipe.predict.batch):
+    for part in _batched(clips, recipe.predict.batch or BATCH):
         wave_BS = torch.from_numpy(np.stack(part)).to(precision.device)
         # As in training, the log-mel itself is made in full precision.
         logmel_BMT = logmel_batch(wave_BS, recipe.logmel)

@@ -17,7 +17,7 @@ from synatt import backbones, inference
 from synatt.backbones import Attributor
 from synatt.ensemble import Ensemble, plan
 from synatt.errors import UsageError
-from synatt.inference import Inference, folded, make_embed, on_device
+from synatt.inference import Inference, as_memory_allows, batch_size, folded, make_embed, on_device
 from synatt.recipefile import load_recipe
 from synatt.staging import stage
 from tests.conftest import MakeModel, make_tiny_recipe
@@ -213,3 +213,31 @@ def test_members_that_share_a_view_take_batches_that_fit_the_most_careful_of_the
     loaded = Ensemble(plan([make_model("A"), make_model("B", 1, large), make_model("C", 2)]), CPU)
     loaded.score(stage(["x", "y"], clip_paths[:2], loaded.plan).logmels)
     assert sizes == [2]
+
+
+@pytest.mark.parametrize("room", [1, 3, 8])
+def test_what_does_not_fit_into_memory_goes_in_halves_from_then_on(room: int) -> None:
+    tried: list[int] = []
+
+    def embed(x: torch.Tensor) -> torch.Tensor:
+        tried.append(len(x))
+        if len(x) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return x.sum(dim=(1, 2))[:, None]
+
+    x, careful = torch.randn(8, 4, 6), as_memory_allows(embed)
+    for _ in range(2):
+        torch.testing.assert_close(careful(x), x.sum(dim=(1, 2))[:, None])
+    assert [n for n in tried if n > room] == {1: [8, 4, 2], 3: [8, 4], 8: []}[room], "what failed is not tried again"
+
+
+def test_one_clip_that_does_not_fit_is_said() -> None:
+    def embed(x: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        as_memory_allows(embed)(torch.randn(4, 2, 2))
+
+
+def test_a_gpu_is_given_whole_blocks() -> None:
+    assert batch_size(64, torch.device("cuda")) == 64 and batch_size(64, CPU) == 32

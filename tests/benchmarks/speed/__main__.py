@@ -5,7 +5,8 @@
 
 Cases: `log-mel` (files in, log-mels out: against tf.data, torch's DataLoader, librosa, numpy, plain Ray Data, Daft, and
 the bound that reading and transforming set), `ray` (the decode stage of `predict` against the same functions in a pool
-of processes), `networks` (every backbone against a plain eager loop), `start` (imports, `--help`, a job's fixed cost).
+of processes), `networks` (every backbone against a plain eager loop), `start` (imports, `--help`, a job's fixed cost),
+`scale` (`predict` by the number of CPUs, models and clips, against itself).
 Ours and the others take turns; each line has the median of the repeats, their spread, and the ratio. A package that is
 not installed is left out and named. Let nothing else run meanwhile.
 """
@@ -15,9 +16,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks.speed import logmels, networks, raydata, results, startup
+from tests.benchmarks.speed import logmels, networks, raydata, results, scale, startup
 
-CASES = ("log-mel", "ray", "networks", "start")
+CASES = ("log-mel", "ray", "networks", "start", "scale")
 
 
 def main() -> None:
@@ -30,6 +31,8 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=600, help="clips of each repeat of log-mel")
     parser.add_argument("--rows", type=int, default=6000, help="clips of each repeat of ray")
+    parser.add_argument("--counts", type=int, nargs="+", default=[2000, 20000], help="clips of scale, rising")
+    parser.add_argument("--members", type=int, nargs="+", default=[1, 6, 13], help="models of scale")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     args = parser.parse_args()
@@ -46,6 +49,8 @@ def main() -> None:
             found += networks.cases(args.repeats)
         if "start" in args.only:
             found += startup.cases(wavs[0], folder, args.repeats)
+        if "scale" in args.only:
+            found += scale.cases(wavs, folder, args.repeats, args.counts, args.members)
     if args.output:
         results.save(found, args.output)
 

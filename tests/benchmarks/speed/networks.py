@@ -9,7 +9,7 @@ import torch
 
 from synatt import backbones
 from synatt.backbones import Attributor
-from synatt.inference import Inference, make_embed
+from synatt.inference import BATCH, Inference, make_embed
 from synatt.recipe import Backbone, Recipe, Weights
 from synatt.recipefile import build_recipe, load_recipe
 from tests.benchmarks.speed.results import Case
@@ -63,7 +63,7 @@ def cases(repeats: int) -> list[Case]:
             for repeat in range(repeats):
                 names = [*ways][repeat % len(ways) :] + [*ways][: repeat % len(ways)]
                 for way in names:
-                    case.add(way, len(x) / seconds_of(ways[way], x, recipe.predict.batch))
+                    case.add(way, len(x) / seconds_of(ways[way], x, recipe.predict.batch or BATCH))
             case.rates = {way: case.rates[way] for way in ("torch", "plain eager loop", *engines[1:])}
             print("\n".join(case.lines()), flush=True)
             made.append(case)
