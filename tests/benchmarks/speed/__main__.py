@@ -6,7 +6,7 @@
 Cases: `log-mel` (files in, log-mels out: against tf.data, torch's DataLoader, librosa, numpy, plain Ray Data, Daft, and
 the bound that reading and transforming set), `ray` (the decode stage of `predict` against the same functions in a pool
 of processes), `networks` (every backbone against a plain eager loop), `start` (imports, `--help`, a job's fixed cost),
-`scale` (`predict` by the number of CPUs, models and clips, against itself).
+`hot-path` (where the time of a log-mel goes), `scale` (`predict` by the number of CPUs, models and clips).
 Ours and the others take turns; each line has the median of the repeats, their spread, and the ratio. A package that is
 not installed is left out and named. Let nothing else run meanwhile.
 """
@@ -16,9 +16,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks.speed import logmels, networks, raydata, results, scale, startup
+from tests.benchmarks.speed import hotpath, logmels, networks, raydata, results, scale, startup
 
-CASES = ("log-mel", "ray", "networks", "start", "scale")
+CASES = ("log-mel", "ray", "networks", "start", "scale", "hot-path")
 
 
 def main() -> None:
@@ -43,6 +43,8 @@ def main() -> None:
         wavs = logmels.as_wavs(clips, folder / "wavs", args.count)
         if "log-mel" in args.only:
             found += logmels.cases(wavs, folder, args.workers, args.repeats, args.peers)
+        if "hot-path" in args.only:
+            found += hotpath.cases(wavs, args.repeats)
         if "ray" in args.only:
             found += raydata.cases(wavs, folder, args.workers, args.repeats, args.rows)
         if "networks" in args.only:
