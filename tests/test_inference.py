@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -108,10 +108,11 @@ needs_openvino = pytest.mark.skipif(
 )
 
 
-def apart(work: Callable[..., None], *given: object) -> None:
-    """Run in a process of its own: one with OpenVINO in it dies of the signals that other tests send themselves."""
+@pytest.fixture(scope="module")
+def apart() -> Iterator[Callable[..., None]]:
+    """Calls in another process: one with OpenVINO in it dies of the signals that other tests send themselves."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        pool.submit(work, *given).result()
+        yield lambda work, *given: pool.submit(work, *given).result()
 
 
 def same_embeddings(timm: str, folder: str) -> None:
@@ -130,7 +131,9 @@ def same_embeddings(timm: str, folder: str) -> None:
 
 @needs_openvino
 @pytest.mark.parametrize("timm", ["test_resnet", "test_efficientnet", "test_convnext"])
-def test_openvino_gives_the_same_embeddings_for_any_number_of_clips(timm: str, tmp_path: Path) -> None:
+def test_openvino_gives_the_same_embeddings_for_any_number_of_clips(
+    timm: str, apart: Callable[..., None], tmp_path: Path
+) -> None:
     apart(same_embeddings, timm, str(tmp_path))
     kept = sorted(path.name for path in tmp_path.rglob("*.*") if path.is_file())
     assert kept == ["key-32x64.bin", "key-32x64.xml"], "nothing else is left"
@@ -147,7 +150,7 @@ def same_answers(folders: list[str], clip_paths: list[str], scratch: str) -> Non
 
 @needs_openvino
 def test_an_ensemble_answers_alike_by_either_engine(
-    make_model: MakeModel, clip_paths: list[str], tmp_path: Path
+    make_model: MakeModel, clip_paths: list[str], apart: Callable[..., None], tmp_path: Path
 ) -> None:
     apart(same_answers, [make_model("A"), make_model("B", 1)], clip_paths, str(tmp_path))
 
