@@ -22,8 +22,9 @@ from synatt.errors import UsageError
 from synatt.feed import Examples
 from synatt.fitting import FitSettings, report_folds, training_rows, with_classes
 from synatt.folds import with_folds
+from synatt.judging import Judged, decided_f1
 from synatt.manifest import Manifest
-from synatt.openset import Confidence, fit_confidence
+from synatt.openset import Confidence
 from synatt.outliers import ORIGINAL, outlier_rows
 from synatt.provenance import fingerprint
 from synatt.recipe import Backbone, Recipe
@@ -33,6 +34,8 @@ from synatt.takes import wanted_takes
 
 log = logging.getLogger("synatt")
 
+# Macro F1 by the decision between known and unknown, in the table of curves.
+DECIDED = "decided_macro_f1"
 CHOICE_FILE, CURVES_FILE, SEARCH_FILE, BEST_FILE = "epochs.json", "curves.parquet", "search.parquet", "best.yaml"
 
 
@@ -181,37 +184,54 @@ def _choose_epochs(
     trained = len(curves)
     hopeless = "" if trained == count * most else ", the others had no hope"
     log.info("%d of %d epochs were trained%s", trained, count * most, hopeless)
-    _write_choice(task, curves, confusions, output, partial(_confidence, task, folds, root))
+    decided = _with_decisions(task, folds, root, curves)
+    _write_choice(task, decided, confusions, output, partial(_confidence, task, folds, root))
 
 
-def _confidence(
+def _judged(
     task: _Task, folds: dict[int, tuple[Examples, Examples]], root: str, backbone: str, epoch: int
-) -> Confidence:
-    """What fits the held-out rows of all folds, at all levels they are judged at, after `epoch`."""
+) -> dict[int, Judged]:
+    """The held-out rows of every fold, at all levels they are judged at, after `epoch`."""
     from synatt.distributed.tuning import held_out_rows
 
     # As the folds have it: a generator that is not known is its source.
     named = zip(*(task.rows.column(name) for name in ("track", "generator", "source")), strict=True)
     generator = {track: made_by or source or "" for track, made_by, source in named}
-    logits, truth, names, unlikeness = [], [], [], []
+    found = {}
     for fold, (_, valid) in folds.items():
         held = held_out_rows(root, backbone, fold, epoch)
         levels = len(held.logits)
-        logits.append(held.logits.reshape(-1, held.logits.shape[-1]))
-        # A known class that the fold was trained without is unknown here, under its generators' names.
-        truth.append(np.tile(valid.target.argmax(axis=1), levels))
-        names.append(np.tile([generator[track] for track in valid.tracks], levels))
-        unlikeness += [] if held.unlikeness is None else [held.unlikeness.ravel()]
+        found[fold] = Judged(
+            held.logits.reshape(-1, held.logits.shape[-1]),
+            np.tile(valid.target.argmax(axis=1), levels),
+            np.tile([generator[track] for track in valid.tracks], levels),
+            None if held.unlikeness is None else held.unlikeness.ravel(),
+        )
+    return found
+
+
+def _confidence(
+    task: _Task, folds: dict[int, tuple[Examples, Examples]], root: str, backbone: str, epoch: int
+) -> Confidence:
+    """What fits the held-out rows of all folds after `epoch`."""
+    rows = Judged.together([*_judged(task, folds, root, backbone, epoch).values()])
+    return rows.fit(unknown_index(task.recipe.require_classes()), task.recipe.tune.judges_unseen)
+
+
+def _with_decisions(
+    task: _Task, folds: dict[int, tuple[Examples, Examples]], root: str, curves: pd.DataFrame
+) -> pd.DataFrame:
+    """`curves` with a column `DECIDED`: macro F1 by the decision that the other folds' rows have fitted."""
     unknown = unknown_index(task.recipe.require_classes())
-    return fit_confidence(
-        np.concatenate(logits),
-        np.concatenate(truth),
-        np.concatenate(names),
-        unknown,
-        task.recipe.tune.judges_unseen,
-        # A fold may have had too few known clips to be anybody's neighbours.
-        np.concatenate(unlikeness) if len(unlikeness) == len(folds) else None,
-    )
+    if unknown is None or not task.recipe.tune.judges_unseen:
+        return curves
+    curves = curves.assign(**{DECIDED: np.nan})
+    reached = curves[curves["macro_f1"].notna()].groupby(["backbone", "epoch"]).size()
+    for backbone, epoch in reached.index[reached == len(folds)]:
+        for fold, score in decided_f1(_judged(task, folds, root, backbone, int(epoch)), unknown).items():
+            at = (curves["backbone"] == backbone) & (curves["epoch"] == epoch) & (curves["fold"] == fold)
+            curves.loc[at, DECIDED] = score
+    return curves
 
 
 def _write_choice(
@@ -222,10 +242,11 @@ def _write_choice(
     confidence: Callable[[str, int], Confidence] | None = None,
 ) -> None:
     choices: dict[str, Choice] = {}
-    for group, rows in curves[curves["macro_f1"].notna()].groupby("backbone"):
+    score = DECIDED if DECIDED in curves else "macro_f1"
+    for group, rows in curves[curves[score].notna()].groupby("backbone"):
         name = str(group)
         by_fold: Curves = {
-            int(str(fold)): dict(zip(part["epoch"].astype(int), part["macro_f1"], strict=True))
+            int(str(fold)): dict(zip(part["epoch"].astype(int), part[score], strict=True))
             for fold, part in rows.groupby("fold")
         }
         best = choose(by_fold, task.recipe.tune.one_standard_error)

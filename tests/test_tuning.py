@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +123,32 @@ def test_a_network_that_stands_twice_is_tried_once_and_its_choice_holds_for_both
     tuning._write_choice(task, pd.DataFrame(rows), {}, str(tmp_path))
     chosen = json.loads((tmp_path / tuning.CHOICE_FILE).read_text())["backbones"]
     assert {name: choice["epochs"] for name, choice in chosen.items()} == {"A": 1, "B": 2, "A2": 1}
+
+
+def test_the_epoch_is_chosen_by_the_decision_and_not_by_the_largest_logit(tmp_path: Path) -> None:
+    label = np.repeat(np.arange(6), 10)
+    rows = [
+        {"track": f"t{i}", "path": "/p", "label": int(c), "generator": f"g{i % 4}" if c == 5 else None}
+        for i, c in enumerate(label)
+    ]
+    recipe = make_tiny_recipe(tune={"folds": 2, "unseen_generators": True})
+    task = tuning._Task(recipe, manifest.build(rows, CLASSES), manifest.build([], CLASSES), [*recipe.backbones], 0, "k")
+    nobody, folds, curve, rng = Examples((), np.zeros((0, 6), np.float32)), {}, [], np.random.default_rng(0)
+    (tmp_path / "states").mkdir()
+    for fold, epoch in itertools.product((0, 1), (1, 2)):
+        at = np.flatnonzero(np.arange(len(label)) % 2 == fold)
+        folds[fold] = nobody, Examples(tuple(f"t{i}" for i in at), np.eye(6, dtype=np.float32)[label[at]])
+        held = rng.normal(0, 0.1, (1, len(at), 6)).astype(np.float32)
+        known = label[at] < 5
+        # Epoch 1 guesses; epoch 2 takes unknown clips for known ones too, but is in doubt of them.
+        held[0, np.arange(len(at)), np.where(known, label[at], 0)] += np.where(known, 6, 2) if epoch == 2 else 0
+        (tmp_path / "states" / f"Tiny-fold{fold}-epoch{epoch}.npz").write_bytes(HeldOut(held).encode())
+        curve.append({"backbone": "Tiny", "fold": fold, "epoch": epoch, "macro_f1": 2.0 - epoch, "temperature": 1.0})
+    found = tuning._with_decisions(task, folds, str(tmp_path), pd.DataFrame(curve))
+    scores = found.groupby("epoch")[tuning.DECIDED].mean()
+    assert scores[2] > 0.9 > scores[1]
+    tuning._write_choice(task, found, {}, str(tmp_path))
+    assert json.loads((tmp_path / tuning.CHOICE_FILE).read_text())["backbones"]["Tiny"]["epochs"] == 2
+    plain = task.recipe.model_copy(update={"tune": task.recipe.tune.model_copy(update={"unseen_generators": False})})
+    same = tuning._with_decisions(replace(task, recipe=plain), folds, str(tmp_path), pd.DataFrame(curve))
+    assert tuning.DECIDED not in same

@@ -1,0 +1,66 @@
+"""Folds' held-out rows and the decision that is fitted on them: how good it is where it was not fitted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from synatt.openset import Confidence, fit_confidence, probabilities
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a fold's network said of N rows it was not trained on.
+
+    Attributes:
+        logits: float32 ``[N, C]``.
+        truth: int ``[N]``; a known class that the fold was trained without is unknown here.
+        generator: text ``[N]``, who made the row.
+        unlikeness: float64 ``[N]``, see `synatt.neighbours`; None where the model keeps none.
+    """
+
+    logits: np.ndarray
+    truth: np.ndarray
+    generator: np.ndarray
+    unlikeness: np.ndarray | None = None
+
+    @classmethod
+    def together(cls, parts: "Sequence[Judged]") -> "Judged":
+        """All rows of some folds."""
+        unlikeness = [part.unlikeness for part in parts if part.unlikeness is not None]
+        return cls(
+            np.concatenate([part.logits for part in parts]),
+            np.concatenate([part.truth for part in parts]),
+            np.concatenate([part.generator for part in parts]),
+            # A fold may have had too few known clips to be anybody's neighbours.
+            np.concatenate(unlikeness) if len(unlikeness) == len(parts) else None,
+        )
+
+    def fit(self, unknown: int | None, open_set: bool) -> Confidence:
+        """See `fit_confidence`."""
+        return fit_confidence(self.logits, self.truth, self.generator, unknown, open_set, self.unlikeness)
+
+    def answers(self, how: Confidence, unknown: int | None) -> np.ndarray:
+        """int ``[N]``: the most probable class of each row."""
+        far = None if self.unlikeness is None else torch.from_numpy(self.unlikeness)
+        logits = torch.from_numpy(self.logits.astype(np.float64))
+        return probabilities(logits, how, unknown, far).argmax(dim=1).numpy()
+
+
+def decided_f1(folds: Mapping[int, Judged], unknown: int) -> dict[int, float]:
+    """Macro F1 of each fold, its rows decided as the other folds' rows have it; of a single fold, by its own.
+
+    The largest of all logits, which needs no fitting, says little here: it takes new algorithms for known ones.
+    """
+    from sklearn.metrics import f1_score
+
+    found = {}
+    for fold, rows in folds.items():
+        others = [part for number, part in folds.items() if number != fold] or [rows]
+        how = Judged.together(others).fit(unknown, open_set=True)
+        if how.distance_slope is not None and rows.unlikeness is None:
+            how = Judged.together([*others, rows]).fit(unknown, open_set=True)
+        answer = rows.answers(how, unknown)
+        found[fold] = float(f1_score(rows.truth, answer, average="macro", zero_division=0))
+    return found
