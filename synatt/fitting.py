@@ -171,6 +171,9 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
             **provenance(recipe),
         }
         workers, gpu = worker_count(recipe)
+        at_once = side_by_side(workers, settings.at_once)
+        # Of all backbones, not of those that are left: the number of threads decides the last bits of the weights.
+        beside = 1 if gpu else min(at_once, len(backbones))
         jobs = [
             Job(
                 make_plan(mine, b, stage, epochs, workers),
@@ -180,10 +183,10 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
                 storage.join(output, "tensorboard", b.name),
                 f"{b.name}-{key}",
                 {"fingerprint": key, **info},
+                beside,
             )
             for b, mine, epochs, key in todo
         ]
-        at_once = side_by_side(workers, settings.at_once)
         failures = train_all(jobs, fit, valid, clips, storage.join(output, "_runs"), at_once)
     errors = {job.plan.backbone.name: why for job, why in zip(jobs, failures, strict=True) if why}
     table = overview(output, [b.name for b in backbones], errors)

@@ -80,6 +80,7 @@ class Job:
         scalars: folder of its TensorBoard events.
         run: name of the run's folder below the folder of all runs; a run of that name is continued.
         info: goes into `metrics.json`.
+        beside: jobs that share the cluster at a time, this one among them; workers share the cores of a node by it.
     """
 
     plan: Plan
@@ -89,6 +90,7 @@ class Job:
     scalars: str
     run: str
     info: dict[str, Any]
+    beside: int = 1
 
 
 def train_all(
@@ -155,6 +157,7 @@ def _train(job: Job, train: Examples, valid: Examples | None, clips: Clips, work
             "run": run,
             "model_folder": storage.absolute(job.folder),
             "info": job.info,
+            "beside": job.beside,
             "log_format": logs.chosen(),
         },
         torch_config=GroupConfig(),

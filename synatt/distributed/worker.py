@@ -98,6 +98,7 @@ def is_out_of_memory(err: BaseException) -> bool:
 
 
 def _train(plan: Plan, config: dict[str, Any]) -> None:
+    import ray
     import ray.train.torch
     import torch
     from ray.train import Checkpoint
@@ -105,7 +106,8 @@ def _train(plan: Plan, config: dict[str, Any]) -> None:
 
     context = ray.train.get_context()
     place = Place(context.get_world_rank(), context.get_world_size())
-    torch.set_num_threads(threads_per_worker(plan.recipe, context.get_local_world_size()))
+    each_node = -(-config["beside"] * place.world // sum(node["Alive"] for node in ray.nodes()))
+    torch.set_num_threads(threads_per_worker(plan.recipe, max(context.get_local_world_size(), each_node)))
     device = ray.train.torch.get_device()
     team = DdpTeam(place, device) if place.world > 1 else Team(place)
     # One worker of a node copies the shards of a bucket to its disk, the others find them there.
@@ -209,6 +211,7 @@ def hardware(device: Any) -> dict[str, Any]:
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "cpus": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "capability": torch.backends.cpu.get_cpu_capability(),
     }

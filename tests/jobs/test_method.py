@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -74,6 +75,8 @@ def test_train_writes_a_folder_per_backbone(job, work, tiny_yaml):
         assert [int(float(r["epoch"])) for r in rows] == list(range(1, chosen[name]["epochs"] + 1))
         assert float(rows[0]["lr"]) == pytest.approx(5e-6)
         assert metrics["data_digest"] and metrics["code"] and metrics["hardware"]["device"] == "cpu"
+        # Both backbones train at once and share the cores.
+        assert metrics["hardware"]["threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
         assert list((work / "models" / "tensorboard" / name).glob("events.out.*"))
     table = pd.read_parquet(work / "models" / "backbones.parquet").set_index("backbone")
     assert (table.status == "trained").all() and list(table.index) == ["TinyConv", "TinyEff"]
