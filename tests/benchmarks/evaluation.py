@@ -51,19 +51,22 @@ def run(args: argparse.Namespace, recipe: str, seed: int) -> list[dict[str, obje
     out = Path(args.output) / recipe
     extra = [value.partition(":")[2] for value in args.set if value.partition(":")[0] == recipe]
     members = load_recipe(recipe, extra).backbones
-    # No two runs share a network.
-    extra += [f"backbones.{i}.seed={1000 * seed + b.seed}" for i, b in enumerate(members) if b.seed is not None]
+
+    def seeded(seed: int) -> list[str]:
+        # No two runs share a network.
+        own = [f"backbones.{i}.seed={1000 * seed + b.seed}" for i, b in enumerate(members) if b.seed is not None]
+        return [word for value in (f"seed={seed}", *own) for word in ("--set", value)]
+
     given = ["--recipe", recipe, "--clips", str(Path(args.output) / "clips")]
     given += [word for value in extra for word in ("--set", value)]
     seconds: dict[str, float] = {}
     rows = ["--input", args.input]
     epochs = []
     if load_recipe(recipe, extra).tune.run:
-        first = ["--set", f"seed={args.seeds[0]}"]
-        timed(seconds, "tune", tune, [*rows, *given, *first, "--output", str(out / "folds")])
+        timed(seconds, "tune", tune, [*rows, *given, *seeded(args.seeds[0]), "--output", str(out / "folds")])
         epochs = ["--epochs", str(out / "folds")]
     here = out / f"seed{seed}"
-    timed(seconds, "train", train, [*rows, *given, "--set", f"seed={seed}", *epochs, "--output", str(here / "models")])
+    timed(seconds, "train", train, [*rows, *given, *seeded(seed), *epochs, "--output", str(here / "models")])
     judged = Path(args.output) / "evaluation_rows.parquet"
     manifest.write(str(judged), only_split(manifest.read(args.input), "eval"))
     scored = ["--input", str(judged), "--models", str(here / "models"), "--output", str(here / "predictions")]
