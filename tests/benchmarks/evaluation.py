@@ -77,9 +77,11 @@ def run(args: argparse.Namespace, recipe: str, seed: int) -> list[dict[str, obje
     timed(seconds, "evaluate", evaluate, ["--input", str(here / "predictions"), *labels, *by, "--output", str(report)])
     found = json.loads((report / "metrics.json").read_text())
     about = {"recipe": recipe, "seed": seed}
-    table: list[dict[str, object]] = [{**about, "rows": "all", **found["overall"]}]
+    calibration = found["calibration"]
+    table: list[dict[str, object]] = [{**about, "rows": "all", "ece": calibration["ece"], **found["overall"]}]
     for column, groups in found["groups"].items():
-        table += [{**about, "rows": f"{column} {row['value']}", **row} for row in groups]
+        ece = {row["value"]: row["ece"] for row in calibration["groups"][column]}
+        table += [{**about, "rows": f"{column} {row['value']}", "ece": ece.get(row["value"]), **row} for row in groups]
     table += [{**about, **row} for row in unknown_by(here / "predictions", args.labels, args.by[0])]
     table += [{**about, "rows": f"seconds {name}", "seconds": value} for name, value in seconds.items()]
     return table
