@@ -4,7 +4,8 @@ A new algorithm can be closer to one known class than to the others, and the net
 not is *among* that class's clips. Two things are told of it: how far its nearest known clips are (Sun et al. 2022), and
 the local outlier factor (Breunig et al. 2000), which holds how thinly known clips lie around it against how thinly they
 lie around those clips themselves, so that a region of noisy recordings, where all distances are larger, has its own
-measure. Neither is better everywhere; their product was the best of what was compared (README, 'Measured').
+measure. Neither is better everywhere; over seven networks their product was ahead of both (mean AUROC 0.956 against
+0.947 and 0.949 on left-out generators).
 """
 
 from functools import cached_property
