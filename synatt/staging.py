@@ -23,7 +23,7 @@ from synatt.windows import Window, open_windows
 
 # Log-mels of a block; small enough that a worker holds little, large enough that a block's overhead is nothing.
 BLOCK_BYTES = 16 << 20
-MAX_BLOCK_UNITS = 64
+MAX_BLOCK_UNITS = 256
 
 
 @dataclass(frozen=True)

@@ -74,9 +74,11 @@ def by_ray(scoring: Any, shards: list[int]) -> Pace:
 
 
 def cases(wavs: tuple[str, ...], scratch: Path, workers: int, repeats: int, rows: int) -> list[Case]:
-    import ray
-
+    # Before Ray, which reads its environment when it is imported.
     from synatt.distributed.session import ray_session
+
+    import ray  # isort: skip
+
     from synatt.distributed.streams import Scoring
 
     made = []
