@@ -1,7 +1,7 @@
 """Folds' held-out rows and the decision that is fitted on them: how good it is where it was not fitted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -57,10 +57,9 @@ def decided_f1(folds: Mapping[int, Judged], unknown: int) -> dict[int, float]:
 
     found = {}
     for fold, rows in folds.items():
-        others = [part for number, part in folds.items() if number != fold] or [rows]
-        how = Judged.together(others).fit(unknown, open_set=True)
-        if how.distance_slope is not None and rows.unlikeness is None:
-            how = Judged.together([*others, rows]).fit(unknown, open_set=True)
-        answer = rows.answers(how, unknown)
+        others = Judged.together([part for number, part in folds.items() if number != fold] or [rows])
+        if rows.unlikeness is None:
+            others = replace(others, unlikeness=None)
+        answer = rows.answers(others.fit(unknown, open_set=True), unknown)
         found[fold] = float(f1_score(rows.truth, answer, average="macro", zero_division=0))
     return found

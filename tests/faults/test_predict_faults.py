@@ -88,7 +88,9 @@ def test_a_driver_killed_three_times_loses_and_repeats_nothing(run, tmp_path):
     with ended(process):
         wait_until(lambda: len(staged_files(out)) > len(kept) or (out / "_manifest.json").exists(), process, log)
         assert process.wait(timeout=240) == 0, log.read_text()[-3000:]
-    done = [int(n.replace(",", "")) for n in re.findall(rf"([\d,]+) of {ROWS:,} rows are done already", log.read_text())]
+    done = [
+        int(n.replace(",", "")) for n in re.findall(rf"([\d,]+) of {ROWS:,} rows are done already", log.read_text())
+    ]
     assert len(done) == 3 and done == sorted(done) and done[-1] > 0
     assert_same(out, calm, TABLES)
     assert not (out / "_staging").exists()
