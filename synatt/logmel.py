@@ -7,6 +7,7 @@ Settings of Syn-Att: periodic Hann window as long as the FFT, frames from the fi
 last, magnitude (not power), HTK mel triangles of height 1, 20 log10, at most 80 dB below the clip's own maximum.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,6 +20,7 @@ from synatt.recipe import LogMel, Recipe
 
 # Magnitude below which the logarithm is taken as the floor; far under any clip's own 80 dB range.
 TINY = 1e-10
+SILENT_DB = 20 * math.log10(TINY)
 # Frames that a CPU transforms at a time: their spectra stay in its cache until they are summed into bands.
 BLOCK_FRAMES = 128
 # Bands that are summed by one product: a band takes few of the spectrum's bins, and its neighbours nearly the same.
@@ -97,47 +99,65 @@ def logmel_batch(wave_BS: torch.Tensor, settings: LogMel) -> torch.Tensor:
     hop = samples // (settings.frames - 1)
     needed = (settings.frames - 1) * hop + settings.n_fft
     padded = torch.nn.functional.pad(wave_BS, (0, max(0, needed - samples)))[..., :needed]
-    mel_BTM = (_mel_in_blocks if wave_BS.device.type == "cpu" else _mel_at_once)(padded, hop, settings)
-    db_BMT = 20.0 * torch.log10(mel_BTM.clamp_min(TINY)).transpose(1, 2)
-    floor = db_BMT.amax(dim=(1, 2), keepdim=True) - settings.top_db
-    return torch.maximum(db_BMT, floor)
+    return (_in_blocks if wave_BS.device.type == "cpu" else _at_once)(padded, hop, settings)
 
 
-def _mel_at_once(padded_BS: torch.Tensor, hop: int, settings: LogMel) -> torch.Tensor:
-    """Mel magnitudes ``[B, T, M]``, float32, of samples ``[B, S]`` that end with the last frame."""
+def _at_once(padded_BS: torch.Tensor, hop: int, settings: LogMel) -> torch.Tensor:
+    """`logmel_batch` of samples ``[B, S]`` that end with the last frame."""
     window, matrix = _constants(settings, padded_BS.device)
     spectrum_BFT = torch.stft(padded_BS, settings.n_fft, hop, window=window, center=False, return_complex=True)
-    return spectrum_BFT.abs().transpose(1, 2) @ matrix
+    mel_BTM = spectrum_BFT.abs().transpose(1, 2) @ matrix
+    db_BMT = (20.0 * torch.log10(mel_BTM.clamp_min(TINY))).transpose(1, 2)
+    return torch.maximum(db_BMT, db_BMT.amax(dim=(1, 2), keepdim=True) - settings.top_db)
 
 
-def _mel_in_blocks(padded_BS: torch.Tensor, hop: int, settings: LogMel) -> torch.Tensor:
-    """The same as `_mel_at_once`, in blocks; silence at both ends, which is what padding is, is not transformed.
+def _in_blocks(padded_BS: torch.Tensor, hop: int, settings: LogMel) -> torch.Tensor:
+    """The same as `_at_once`, clip by clip and in blocks; silence at both ends, which padding is, is not transformed.
 
     Products are torch's: numpy's have threads of their own, on all cores, whatever torch was told.
     """
-    window, _ = _constants(settings, padded_BS.device)
     frames_BTN = padded_BS.unfold(1, settings.n_fft, hop)
-    mel_BTM = torch.zeros(*frames_BTN.shape[:2], settings.mel_bins)
-    for padded_S, frames_TN, mel_TM in zip(padded_BS, frames_BTN, mel_BTM, strict=True):
+    out_BTM = torch.empty(*frames_BTN.shape[:2], settings.mel_bins)
+    for padded_S, frames_TN, out_TM in zip(padded_BS, frames_BTN, out_BTM, strict=True):
         start, stop = _heard(padded_S.numpy(), len(frames_TN), hop, settings.n_fft)
+        db_TM = out_TM[start:stop]
         for first in range(start, stop, BLOCK_FRAMES):
-            last = min(first + BLOCK_FRAMES, stop)
-            # numpy's magnitude of complex numbers takes a sixth of torch's time.
-            magnitude_TF = torch.from_numpy(np.abs(torch.fft.rfft(frames_TN[first:last] * window).numpy()))
-            for group in _groups(settings):
-                torch.mm(magnitude_TF[:, group.bins], group.weight, out=mel_TM[first:last, group.bands])
-    return mel_BTM
+            _mel(frames_TN[first : min(first + BLOCK_FRAMES, stop)], settings, db_TM[first - start :])
+        db_TM.clamp_min_(TINY).log10_().mul_(20.0)
+        loudest = float(db_TM.max()) if len(db_TM) else SILENT_DB
+        floor = max(loudest, SILENT_DB) - settings.top_db
+        db_TM.clamp_min_(floor)
+        for silent_TM in (out_TM[:start], out_TM[stop:]):
+            silent_TM.fill_(max(SILENT_DB, floor))
+    return out_BTM.transpose(1, 2)
+
+
+def _mel(frames_TN: torch.Tensor, settings: LogMel, out_TM: torch.Tensor) -> None:
+    """Write the mel magnitudes of a block of frames to the first rows of `out_TM`."""
+    window, _ = _constants(settings, frames_TN.device)
+    # numpy's magnitude of complex numbers takes a sixth of torch's time.
+    magnitude_TF = torch.from_numpy(np.abs(torch.fft.rfft(frames_TN * window).numpy()))
+    for group in _groups(settings):
+        torch.mm(magnitude_TF[:, group.bins], group.weight, out=out_TM[: len(frames_TN), group.bands])
 
 
 def _heard(samples_S: np.ndarray, frames: int, hop: int, n_fft: int) -> tuple[int, int]:
     """(first, end) of the frames between which all lie that have a sample other than zero."""
-    loud = samples_S != 0
-    first = int(loud.argmax())
-    if not loud[first]:
+    first, last = _first_other_than_zero(samples_S), len(samples_S) - 1 - _first_other_than_zero(samples_S[::-1])
+    if last < 0:
         return 0, 0
-    last = len(loud) - 1 - int(loud[::-1].argmax())
     # Frame t takes the samples from t x hop to t x hop + n_fft - 1.
     return max(0, -(-(first - n_fft + 1) // hop)), min(frames, last // hop + 1)
+
+
+def _first_other_than_zero(samples_S: np.ndarray) -> int:
+    """Its index, or how many there are; looked for in pieces, for it is mostly among the first."""
+    piece = 4096
+    for first in range(0, len(samples_S), piece):
+        loud = samples_S[first : first + piece] != 0
+        if loud.any():
+            return first + int(loud.argmax())
+    return len(samples_S)
 
 
 def log_mel(waveform: "np.ndarray | torch.Tensor", recipe: Recipe) -> np.ndarray:

@@ -79,6 +79,8 @@ class Augment(Section):
     noise_std: tuple[NotNegative, NotNegative] = (0.0025, 0.025)
     shift_p: Probability = 0.0
     reverse_p: Probability = 0.0
+    warp_p: Probability = Field(0.0, description="the frequency axis is stretched: other voices; not part of Syn-Att")
+    warp_most: float = Field(0.1, gt=0, lt=0.5, description="by at most so much of 1")
     mask_p: Probability = 0.75
     freq_mask_bins: int = Field(8, ge=0)
     time_mask_frames: int = Field(32, ge=0)

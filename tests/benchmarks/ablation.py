@@ -1,16 +1,17 @@
 """What each change to a recipe brings against noise, rooms, codecs and algorithms that training never heard.
 
     python -m tests.benchmarks.ablation --input ROWS --arms tests/benchmarks/ablation.yaml --output DIR \\
-        --leave-out espeak_klatt,algorithm_1 --leave-out griffin_lim_copy,algorithm_3 [--seeds 1 2 3] [--only ARM]
+        --leave-out 2:espeak_klatt,algorithm_1 --leave-out 0:natural,algorithm_3 [--seeds 1 2 3] [--only ARM]
 
 ROWS is a manifest with generators (`prepare --metadata`), of which only training rows are used. Every arm is trained
 once for each seed and each `--leave-out`: without those generators (a known class among them is then one algorithm
-more that nobody knows), and without every fourth clip of the other known classes. It is judged on what was left out,
-clean and at three levels of perturbation, each clip perturbed the same way for all arms. The seed is the network's: the
-outliers and the perturbed takes it is trained on are the recipe's, for all seeds the same. An arm `{ensemble: ARM}` is
-the mean of that arm's network of a seed and of the next one. `--set KEY=VALUE` holds for all arms. Finished runs are
-kept and not repeated. Answers stand in DIR/runs, the tables in DIR/ablation.csv (macro F1) and DIR/scores.csv (each
-score and unknown generator).
+more that nobody knows), and without a fold of four of the other known classes: other voices where a class has several.
+The fold's number stands before the generators. It is judged on what was left out, clean and at three levels of
+perturbation, each clip perturbed the same way for all arms. The seed is the network's: the outliers and the perturbed
+takes it is trained on are the recipe's, for all seeds the same. An arm `{ensemble: ARM}` is the mean of that arm's
+network of a seed and of the next one. `--set KEY=VALUE` holds for all arms. Finished runs are kept and not repeated;
+several processes may share DIR and make different seeds or arms, if the last to run is asked for all. Answers stand in
+DIR/runs, the tables in DIR/ablation.csv (macro F1) and DIR/scores.csv (each score and unknown generator).
 """
 
 import argparse
@@ -31,7 +32,7 @@ from synatt.clipstore import ClipStore, plan_shards, store_shard
 from synatt.constants import UNKNOWN
 from synatt.feed import Examples
 from synatt.fitting import training_rows, with_classes
-from synatt.folds import stratified
+from synatt.folds import by_speaker
 from synatt.manifest import Manifest
 from synatt.metrics import detection_scores, score_counts
 from synatt.outliers import COPY, outlier_rows
@@ -66,7 +67,8 @@ def split(rows: Manifest, left_out: list[str], fold: int) -> Split:
     table["label"] = [left.index(name) if name in left else left.index(UNKNOWN) for name in names]
     known = ~gone & (names != UNKNOWN)
     folds = np.full(len(table), -1)
-    folds[known] = stratified(table.label[known].to_numpy(), table.track[known].to_numpy(), FOLDS, seed=7)
+    who = (table[name][known].to_numpy() for name in ("label", "speaker", "track"))
+    folds[known] = by_speaker(*who, FOLDS, seed=7)
     relabelled = manifest.build(table, left)
     return Split(relabelled.where(~gone & (folds != fold)), relabelled.where(gone | (folds == fold)))
 
@@ -181,7 +183,7 @@ def main() -> None:
     parser.add_argument("--arms", default=str(Path(__file__).with_suffix(".yaml")))
     parser.add_argument("--only", nargs="+", help="arms to run; all by default")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE for all arms")
-    parser.add_argument("--leave-out", required=True, action="append", help="generators, separated by commas")
+    parser.add_argument("--leave-out", required=True, action="append", help="FOLD:GENERATOR,GENERATOR...")
     parser.add_argument("--output", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--clips", help="folder of decoded clips, which several runs may share (default: OUTPUT/clips)")
@@ -196,17 +198,18 @@ def main() -> None:
     ranks: list[dict[str, Any]] = []
     for turn, seed in enumerate(args.seeds):
         for name in args.only or list(arms):
-            for number, left in enumerate(args.leave_out):
+            for left in args.leave_out:
+                fold, gone = int(left.partition(":")[0]) % FOLDS, left.partition(":")[2].split(",")
                 arm, together = arms[name].get("ensemble", name), "ensemble" in arms[name]
                 used = [seed, args.seeds[(turn + 1) % len(args.seeds)]] if together else [seed]
-                files = [output / "runs" / f"{arm}-{number_of}-{number}.npz" for number_of in used]
+                files = [output / "runs" / f"{arm}-{number_of}-{fold}-{'+'.join(gone)}.npz" for number_of in used]
                 for number_of, file in zip(used, files, strict=True):
                     if not file.is_file():
                         print(f"{arm}, seed {number_of}, without {left}", flush=True)
                         settings = {"train.workers": 1, "backbones.0.seed": number_of, **arms[arm]}
                         recipe = load_recipe(args.recipe, [*args.set, *(f"{k}={v}" for k, v in settings.items())])
                         base = training_rows(rows, with_classes(recipe, rows))
-                        one_run(file, recipe, split(base, left.split(","), 0), left.split(","), clips)
+                        one_run(file, recipe, split(base, gone, fold), gone, clips)
                 about = {"arm": name, "seed": seed, "left_out": left}
                 found = judged([told(file) for file in files])
                 f1 += [{**about, **row} for row in found[0]]
