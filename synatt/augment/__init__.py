@@ -1,4 +1,5 @@
-"""Training-time augmentation in the method's order: `waveform`, then (not of the method) `warp`, `spectrogram`, `batch`.
+"""Training-time augmentation in the method's order: `waveform`, then `spectrogram`, then `batch`.
 
-Every function is (tensor, settings, rng) -> tensor, vectorised over the batch, and draws only from its `rng`.
+`warp`, which is not of the method, comes before `spectrogram`. Every function is (tensor, settings, rng) -> tensor,
+vectorised over the batch, and draws only from its `rng`.
 """

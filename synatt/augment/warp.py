@@ -8,9 +8,7 @@ from synatt.logmel import mel
 from synatt.recipe import Augment, LogMel
 
 
-def augment_voice(
-    logmel_BMT: torch.Tensor, settings: Augment, scale: LogMel, rng: np.random.Generator
-) -> torch.Tensor:
+def augment_voice(logmel_BMT: torch.Tensor, settings: Augment, scale: LogMel, rng: np.random.Generator) -> torch.Tensor:
     """Warp clips with probability `warp_p`, each by a factor uniform in 1 - `warp_most` .. 1 + `warp_most`.
 
     Args:
