@@ -18,12 +18,14 @@ class Judged:
         truth: int ``[N]``; a known class that the fold was trained without is unknown here.
         generator: text ``[N]``, who made the row.
         unlikeness: float64 ``[N]``, see `synatt.neighbours`; None where the model keeps none.
+        level: text ``[N]``, how strongly each was perturbed; None where nobody asks.
     """
 
     logits: np.ndarray
     truth: np.ndarray
     generator: np.ndarray
     unlikeness: np.ndarray | None = None
+    level: np.ndarray | None = None
 
     @classmethod
     def together(cls, parts: "Sequence[Judged]") -> "Judged":
@@ -41,11 +43,22 @@ class Judged:
         """See `fit_confidence`."""
         return fit_confidence(self.logits, self.truth, self.generator, unknown, open_set, self.unlikeness)
 
+    def probabilities(self, how: Confidence, unknown: int | None) -> np.ndarray:
+        """float64 ``[N, C]``."""
+        far = None if self.unlikeness is None else torch.from_numpy(self.unlikeness)
+        return probabilities(torch.from_numpy(self.logits.astype(np.float64)), how, unknown, far).numpy()
+
     def answers(self, how: Confidence, unknown: int | None) -> np.ndarray:
         """int ``[N]``: the most probable class of each row."""
-        far = None if self.unlikeness is None else torch.from_numpy(self.unlikeness)
-        logits = torch.from_numpy(self.logits.astype(np.float64))
-        return probabilities(logits, how, unknown, far).argmax(dim=1).numpy()
+        return self.probabilities(how, unknown).argmax(axis=1)
+
+
+def fitted_elsewhere(folds: Mapping[int, Judged], fold: int, unknown: int) -> Confidence:
+    """The decision that the other folds' rows have fitted; of a single fold, its own."""
+    others = Judged.together([part for number, part in folds.items() if number != fold] or [folds[fold]])
+    if folds[fold].unlikeness is None:
+        others = replace(others, unlikeness=None)
+    return others.fit(unknown, open_set=True)
 
 
 def decided_f1(folds: Mapping[int, Judged], unknown: int) -> dict[int, float]:
@@ -57,9 +70,6 @@ def decided_f1(folds: Mapping[int, Judged], unknown: int) -> dict[int, float]:
 
     found = {}
     for fold, rows in folds.items():
-        others = Judged.together([part for number, part in folds.items() if number != fold] or [rows])
-        if rows.unlikeness is None:
-            others = replace(others, unlikeness=None)
-        answer = rows.answers(others.fit(unknown, open_set=True), unknown)
+        answer = rows.answers(fitted_elsewhere(folds, fold, unknown), unknown)
         found[fold] = float(f1_score(rows.truth, answer, average="macro", zero_division=0))
     return found

@@ -6,9 +6,8 @@ With draws for recipe keys it also searches for their best values, on the same f
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,8 @@ from synatt.curves import confusion_matrix, fold_curves, search_curves
 from synatt.errors import UsageError
 from synatt.feed import Examples
 from synatt.fitting import FitSettings, report_folds, training_rows, with_classes
+from synatt.foldanswers import DECIDED, FoldAnswers
 from synatt.folds import with_folds
-from synatt.judging import Judged, decided_f1
 from synatt.manifest import Manifest
 from synatt.openset import Confidence
 from synatt.outliers import ORIGINAL, outlier_rows
@@ -34,9 +33,8 @@ from synatt.takes import wanted_takes
 
 log = logging.getLogger("synatt")
 
-# Macro F1 by the decision between known and unknown, in the table of curves.
-DECIDED = "decided_macro_f1"
-CHOICE_FILE, CURVES_FILE, SEARCH_FILE, BEST_FILE = "epochs.json", "curves.parquet", "search.parquet", "best.yaml"
+CHOICE_FILE, CURVES_FILE, UNSEEN_FILE = "epochs.json", "curves.parquet", "unseen.parquet"
+SEARCH_FILE, BEST_FILE = "search.parquet", "best.yaml"
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,9 @@ def tune(
     """Choose an epoch count for each backbone of `recipe`; with `draws` also the values of the keys they are for.
 
     Writes `epochs.json` (the choice, with its evidence), `curves.parquet` (every fold's curve), a plot of curves and
-    one of confusions per backbone; and of a search `search.parquet` (every sample), `search.png` and `best.yaml` (the
-    recipe of the best sample).
+    one of confusions per backbone; where folds leave generators or algorithms out `unseen.parquet` (how well each of
+    them is told from known speech, see `synatt.unseen`); of a search `search.parquet` (every sample), `search.png` and
+    `best.yaml` (the recipe of the best sample).
 
     Returns:
         the path of `epochs.json`.
@@ -184,54 +183,8 @@ def _choose_epochs(
     trained = len(curves)
     hopeless = "" if trained == count * most else ", the others had no hope"
     log.info("%d of %d epochs were trained%s", trained, count * most, hopeless)
-    decided = _with_decisions(task, folds, root, curves)
-    _write_choice(task, decided, confusions, output, partial(_confidence, task, folds, root))
-
-
-def _judged(
-    task: _Task, folds: dict[int, tuple[Examples, Examples]], root: str, backbone: str, epoch: int
-) -> dict[int, Judged]:
-    """The held-out rows of every fold, at all levels they are judged at, after `epoch`."""
-    from synatt.distributed.tuning import held_out_rows
-
-    # As the folds have it: a generator that is not known is its source.
-    named = zip(*(task.rows.column(name) for name in ("track", "generator", "source")), strict=True)
-    generator = {track: made_by or source or "" for track, made_by, source in named}
-    found = {}
-    for fold, (_, valid) in folds.items():
-        held = held_out_rows(root, backbone, fold, epoch)
-        levels = len(held.logits)
-        found[fold] = Judged(
-            held.logits.reshape(-1, held.logits.shape[-1]),
-            np.tile(valid.target.argmax(axis=1), levels),
-            np.tile([generator[track] for track in valid.tracks], levels),
-            None if held.unlikeness is None else held.unlikeness.ravel(),
-        )
-    return found
-
-
-def _confidence(
-    task: _Task, folds: dict[int, tuple[Examples, Examples]], root: str, backbone: str, epoch: int
-) -> Confidence:
-    """What fits the held-out rows of all folds after `epoch`."""
-    rows = Judged.together([*_judged(task, folds, root, backbone, epoch).values()])
-    return rows.fit(unknown_index(task.recipe.require_classes()), task.recipe.tune.judges_unseen)
-
-
-def _with_decisions(
-    task: _Task, folds: dict[int, tuple[Examples, Examples]], root: str, curves: pd.DataFrame
-) -> pd.DataFrame:
-    """`curves` with a column `DECIDED`: macro F1 by the decision that the other folds' rows have fitted."""
-    unknown = unknown_index(task.recipe.require_classes())
-    if unknown is None or not task.recipe.tune.judges_unseen:
-        return curves
-    curves = curves.assign(**{DECIDED: np.nan})
-    reached = curves[curves["macro_f1"].notna()].groupby(["backbone", "epoch"]).size()
-    for backbone, epoch in reached.index[reached == len(folds)]:
-        for fold, score in decided_f1(_judged(task, folds, root, backbone, int(epoch)), unknown).items():
-            at = (curves["backbone"] == backbone) & (curves["epoch"] == epoch) & (curves["fold"] == fold)
-            curves.loc[at, DECIDED] = score
-    return curves
+    said = FoldAnswers.of(task.recipe, task.rows, folds, root)
+    _write_choice(task, said.with_decisions(curves), confusions, output, said)
 
 
 def _write_choice(
@@ -239,9 +192,10 @@ def _write_choice(
     curves: pd.DataFrame,
     confusions: dict[str, np.ndarray],
     output: str,
-    confidence: Callable[[str, int], Confidence] | None = None,
+    said: FoldAnswers | None = None,
 ) -> None:
     choices: dict[str, Choice] = {}
+    unseen: list[pd.DataFrame] = []
     score = DECIDED if DECIDED in curves else "macro_f1"
     for group, rows in curves[curves[score].notna()].groupby("backbone"):
         name = str(group)
@@ -252,7 +206,9 @@ def _write_choice(
         best = choose(by_fold, task.recipe.tune.one_standard_error)
         # A search keeps no logits, only the temperature that would have suited each fold.
         suited = float(rows.loc[rows["epoch"] == best.epochs, "temperature"].mean())
-        how = confidence(name, best.epochs) if confidence else Confidence(suited)
+        how = said.confidence(name, best.epochs) if said else Confidence(suited)
+        if said and said.open_set:
+            unseen.append(said.unseen(name, best.epochs))
         choices[name] = best = replace(best, confidence=how)
         picture = fold_curves(by_fold, mean_curve(by_fold), best.epochs, name)
         storage.write_bytes(storage.join(output, "curves", f"{name}.png"), picture)
@@ -269,9 +225,23 @@ def _write_choice(
             choices[name] = choices[twin]
             log.info("%s: as %s, the same network under another seed", name, twin)
     storage.write_table(storage.join(output, CURVES_FILE), pa.Table.from_pandas(curves, preserve_index=False))
+    if unseen:
+        _write_unseen(pd.concat(unseen), output)
     chosen = {name: choice.as_dict() for name, choice in choices.items()}
     summary = {"fingerprint": task.key, "recipe": task.recipe.name, "backbones": chosen}
     storage.write_json(storage.join(output, CHOICE_FILE), summary)
+
+
+def _write_unseen(table: pd.DataFrame, output: str) -> None:
+    storage.write_table(storage.join(output, UNSEEN_FILE), pa.Table.from_pandas(table, preserve_index=False))
+    mean = table[table["score"] == "decision"].groupby("generator")[["auroc", "recall"]].mean().sort_values("auroc")
+    if len(mean):
+        worst = mean.iloc[0]
+        log.info(
+            "unknown speech that a fold was not trained on: AUROC %.3f to %.3f by generator, lowest of %s, "
+            "of which %.0f %% is called unknown",
+            *(worst["auroc"], mean["auroc"].iloc[-1], mean.index[0], 100 * worst["recall"]),
+        )
 
 
 def _search(

@@ -219,7 +219,7 @@ def test_members_that_share_a_view_take_batches_that_fit_the_most_careful_of_the
 
 
 @pytest.mark.parametrize("room", [1, 3, 8])
-def test_what_does_not_fit_into_memory_goes_in_halves_from_then_on(room: int) -> None:
+def test_what_does_not_fit_into_memory_goes_in_halves_from_then_on(room: int, caplog: pytest.LogCaptureFixture) -> None:
     tried: list[int] = []
 
     def embed(x: torch.Tensor) -> torch.Tensor:
@@ -231,7 +231,10 @@ def test_what_does_not_fit_into_memory_goes_in_halves_from_then_on(room: int) ->
     x, careful = torch.randn(8, 4, 6), as_memory_allows(embed)
     for _ in range(2):
         torch.testing.assert_close(careful(x), x.sum(dim=(1, 2))[:, None])
-    assert [n for n in tried if n > room] == {1: [8, 4, 2], 3: [8, 4], 8: []}[room], "what failed is not tried again"
+    failed = {1: [8, 4, 2], 3: [8, 4], 8: []}[room]
+    assert [n for n in tried if n > room] == failed, "what failed is not tried again"
+    said = [f"out of memory with {n} clips per forward pass; going on with {n // 2}" for n in failed]
+    assert caplog.messages == said
 
 
 def test_one_clip_that_does_not_fit_is_said() -> None:

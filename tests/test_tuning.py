@@ -14,6 +14,7 @@ from synatt.distributed.tuning import split_folds, without_class
 from synatt.errors import UsageError
 from synatt.feed import Examples
 from synatt.fitting import FitSettings
+from synatt.foldanswers import DECIDED, FoldAnswers
 from synatt.openset import fit_confidence
 from synatt.outliers import ORIGINAL
 from synatt.validation import HeldOut
@@ -56,7 +57,7 @@ def test_the_confidence_is_fitted_on_every_fold_level_and_generator(tmp_path: Pa
         logits += [*held]
         truth += [label[at]] * 2
         names += [np.array([made_by[i] or "src" for i in at])] * 2
-    found = tuning._confidence(task, folds, str(tmp_path), "Tiny", 3)
+    found = FoldAnswers.of(task.recipe, task.rows, folds, str(tmp_path)).confidence("Tiny", 3)
     given = [np.concatenate(part) for part in (logits, truth, names)]
     assert found == fit_confidence(*given, 5, unseen, np.concatenate(unlikeness) if far else None)
     assert (found.slope is not None) == unseen and found.temperature != 1
@@ -144,11 +145,15 @@ def test_the_epoch_is_chosen_by_the_decision_and_not_by_the_largest_logit(tmp_pa
         held[0, np.arange(len(at)), np.where(known, label[at], 0)] += np.where(known, 6, 2) if epoch == 2 else 0
         (tmp_path / "states" / f"Tiny-fold{fold}-epoch{epoch}.npz").write_bytes(HeldOut(held).encode())
         curve.append({"backbone": "Tiny", "fold": fold, "epoch": epoch, "macro_f1": 2.0 - epoch, "temperature": 1.0})
-    found = tuning._with_decisions(task, folds, str(tmp_path), pd.DataFrame(curve))
-    scores = found.groupby("epoch")[tuning.DECIDED].mean()
+    said = FoldAnswers.of(task.recipe, task.rows, folds, str(tmp_path))
+    found = said.with_decisions(pd.DataFrame(curve))
+    scores = found.groupby("epoch")[DECIDED].mean()
     assert scores[2] > 0.9 > scores[1]
-    tuning._write_choice(task, found, {}, str(tmp_path))
+    tuning._write_choice(task, found, {}, str(tmp_path), said)
+    table = pd.read_parquet(tmp_path / tuning.UNSEEN_FILE)
+    assert set(table["generator"]) == {"g0", "g1", "g2", "g3"} and set(table["backbone"]) == {"Tiny"}
+    assert table.loc[table["score"] == "max_softmax", "auroc"].min() > 0.95
     assert json.loads((tmp_path / tuning.CHOICE_FILE).read_text())["backbones"]["Tiny"]["epochs"] == 2
     plain = task.recipe.model_copy(update={"tune": task.recipe.tune.model_copy(update={"unseen_generators": False})})
-    same = tuning._with_decisions(replace(task, recipe=plain), folds, str(tmp_path), pd.DataFrame(curve))
-    assert tuning.DECIDED not in same
+    same = replace(said, recipe=plain).with_decisions(pd.DataFrame(curve))
+    assert DECIDED not in same
