@@ -119,6 +119,7 @@ def one_run(file: Path, recipe: Recipe, parts: Split, left_out: list[str], clips
     )
     vectors, logits = answers(net, shown, recipe, run.precision)
     labels, known = known_clips(run.train_rows, store, recipe)
+    bank, bank_logits = answers(net, known, recipe, run.precision)
     np.savez(
         file,
         logits=logits.reshape(-1, count, logits.shape[-1]),
@@ -126,7 +127,8 @@ def one_run(file: Path, recipe: Recipe, parts: Split, left_out: list[str], clips
         levels=np.repeat(LEVELS, len(tracks)),
         truth=np.tile(parts.judged.column("label"), len(LEVELS)),
         generator=np.tile([name or "" for name in parts.judged.column("generator")], len(LEVELS)),
-        bank=answers(net, known, recipe, run.precision)[0],
+        bank=bank,
+        bank_logits=bank_logits,
         bank_label=labels,
         unknown_class=parts.unknown,
         seconds=seconds,
@@ -140,7 +142,7 @@ def told(file: Path) -> dict[str, Any]:
         d: dict[str, Any] = dict(found)
     d["p"] = torch.softmax(torch.from_numpy(d["logits"]), -1).mean(dim=1).numpy()
     logits = d["logits"].mean(axis=1)
-    return d | scores(logits, d["vectors"], d["bank"], d["bank_label"], int(d["unknown_class"]))
+    return d | scores(logits, d["vectors"], d["bank"], d["bank_logits"], d["bank_label"], int(d["unknown_class"]))
 
 
 def judged(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
