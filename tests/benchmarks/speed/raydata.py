@@ -1,6 +1,9 @@
 """Ray's share: the decode stage of `predict` through Ray Data, against the same function in a pool of processes."""
 
+import os
 import time
+from collections import Counter
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from tests.benchmarks.speed.results import Case
 from tests.predictrun import make_manifest, write_model
 
 RECIPES = ("quickstart", "part1")
+# Kinds of processes, by what stands in their command lines.
+KINDS = {"workers": "ray::", "raylet": "raylet/raylet", "GCS": "gcs_server", "dashboard": "dashboard"}
 
 
 def recipe_of(name: str) -> Recipe:
@@ -52,6 +57,19 @@ def _stage(shard: int) -> int:
     scoring = _SCORING[0]
     rows = worklist.read_shard(scoring.work, scoring.segment, shard)
     return sum(len(units.outcomes) for units in stage_shard(rows, scoring.plan))
+
+
+def _seconds_by_kind() -> Counter[str]:
+    """Processor seconds so far of this process and of all that Ray started for it, by what they are."""
+    import psutil
+
+    spent: Counter[str] = Counter()
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        with suppress(psutil.Error):
+            line, times = " ".join(process.cmdline()), process.cpu_times()
+            kind = next((kind for kind, sign in KINDS.items() if sign in line), "other services of Ray")
+            spent["driver" if process.pid == os.getpid() else kind] += times.user + times.system
+    return spent
 
 
 def by_ray(scoring: Any, shards: list[int]) -> Pace:
@@ -95,17 +113,24 @@ def cases(wavs: tuple[str, ...], scratch: Path, workers: int, repeats: int, rows
         )
         case = Case(f"decode stage of predict, {name}, {rows} clips", "clips/s")
         firsts: dict[str, list[float]] = {"Ray Data": [], "pool of processes": []}
+        spent: Counter[str] = Counter()
         with ray_session(None):
             context = ray.data.DataContext.get_current()
             context.enable_progress_bars = False
             context.target_max_block_size = BLOCK_BYTES
             for repeat in range(repeats):
                 for way in (*firsts,) if repeat % 2 else reversed((*firsts,)):
+                    before = _seconds_by_kind()
                     pace = by_ray(scoring, shards) if way == "Ray Data" else in_pool(scoring, shards, workers)
+                    if way == "Ray Data":
+                        spent += _seconds_by_kind() - before
                     case.add(way, pace.clips_s)
                     firsts[way].append(pace.first_s)
         case.rates = {way: case.rates[way] for way in firsts}
         case.notes = {f"{way}: seconds to the first block": round(float(np.median(s)), 1) for way, s in firsts.items()}
+        case.notes["Ray Data: ms of processor time a clip"] = {
+            kind: round(1000 * seconds / repeats / rows, 3) for kind, seconds in spent.most_common()
+        }
         print("\n".join(case.lines()), flush=True)
         made.append(case)
     return made
