@@ -11,7 +11,8 @@ perturbation, each clip perturbed the same way for all arms. The seed is the net
 takes it is trained on are the recipe's, for all seeds the same. An arm `{ensemble: ARM}` is the mean of that arm's
 network of a seed and of the next one. `--set KEY=VALUE` holds for all arms. Finished runs are kept and not repeated;
 several processes may share DIR and make different seeds or arms, if the last to run is asked for all. Answers stand in
-DIR/runs, the tables in DIR/ablation.csv (macro F1) and DIR/scores.csv (each score and unknown generator).
+DIR/runs, the tables in DIR/ablation.csv (macro F1) and DIR/scores.csv (each score and unknown generator), their means
+and spreads in DIR/by_arm.csv and DIR/by_generator.csv.
 """
 
 import argparse
@@ -218,11 +219,19 @@ def main() -> None:
                 ranks += [{**about, **row} for row in found[1]]
                 pd.DataFrame(f1).to_csv(output / "ablation.csv", index=False)
                 pd.DataFrame(ranks).to_csv(output / "scores.csv", index=False)
-    columns = ["softmax macro_f1", "unlikeness macro_f1", "unlikeness known", "unlikeness unknown"]
-    print(pd.DataFrame(f1).groupby(["arm", "level"], sort=False)[columns].agg(["mean", "std"]).round(3).to_string())
-    by = ["arm", "generator", "score", "level"]
-    table = pd.DataFrame(ranks).groupby(by, sort=False)["auroc"].mean().unstack("level")
-    print(table.round(3).to_string())
+    by_arm = spread(pd.DataFrame(f1), ["arm"], ["softmax macro_f1", "softmax known", "unlikeness macro_f1"])
+    by_generator = spread(pd.DataFrame(ranks), ["arm", "generator", "score"], ["auroc", "fpr95"])
+    for name, table in (("by_arm", by_arm), ("by_generator", by_generator)):
+        table.to_csv(output / f"{name}.csv")
+        print(table.to_string())
+
+
+def spread(rows: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
+    """Mean [lowest, highest] of each column over seeds and what was left out, a column for each level."""
+    told = rows.groupby([*by, "level"], sort=False)[columns].agg(
+        lambda x: f"{x.mean():.3f} [{x.min():.3f}, {x.max():.3f}]"
+    )
+    return told.stack(future_stack=True).unstack("level")
 
 
 if __name__ == "__main__":
