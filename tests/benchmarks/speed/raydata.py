@@ -1,8 +1,13 @@
-"""Ray's share: the decode stage of `predict` through Ray Data, against the same function in a pool of processes."""
+"""Ray's share: the decode stage of `predict` through Ray Data, against the same function in a pool of processes.
+
+Twice: once both hand their log-mels to the process that asked for them, as a stage hands them to the next, and once
+both hand over nothing but how many they made.
+"""
 
 import os
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,10 +37,11 @@ def recipe_of(name: str) -> Recipe:
     return recipe.model_copy(update={"backbones": (recipe.backbones[0].model_copy(update={"timm": "test_resnet"}),)})
 
 
-def in_pool(scoring: Any, shards: list[int], workers: int) -> Pace:
+def in_pool(scoring: Any, shards: list[int], workers: int, handed: bool) -> Pace:
     pace = Pace()
     with get_context("spawn").Pool(workers, _set_up, (scoring,)) as made:
-        for rows in made.imap_unordered(_stage, shards):
+        for found in made.imap_unordered(_stage if handed else _count, shards):
+            rows = found if isinstance(found, int) else sum(len(next(iter(block.values()))) for block in found)
             pace.seen.append((time.perf_counter(), rows))
     return pace
 
@@ -53,10 +59,14 @@ def _set_up(scoring: Any) -> None:
     _SCORING.append(scoring)
 
 
-def _stage(shard: int) -> int:
+def _stage(shard: int) -> list[dict[str, np.ndarray]]:
     scoring = _SCORING[0]
     rows = worklist.read_shard(scoring.work, scoring.segment, shard)
-    return sum(len(units.outcomes) for units in stage_shard(rows, scoring.plan))
+    return [units.logmels for units in stage_shard(rows, scoring.plan)]
+
+
+def _count(shard: int) -> int:
+    return sum(len(next(iter(block.values()))) for block in _stage(shard))
 
 
 def _seconds_by_kind() -> Counter[str]:
@@ -72,7 +82,14 @@ def _seconds_by_kind() -> Counter[str]:
     return spent
 
 
-def by_ray(scoring: Any, shards: list[int]) -> Pace:
+def _decode_and_count(block: dict[str, np.ndarray], scoring: Any) -> Iterator[dict[str, np.ndarray]]:
+    from synatt.distributed.streams import decode
+
+    for made in decode(block, scoring):
+        yield {"row": made["row"]}
+
+
+def by_ray(scoring: Any, shards: list[int], handed: bool) -> Pace:
     import ray
 
     from synatt.distributed.streams import decode
@@ -80,7 +97,7 @@ def by_ray(scoring: Any, shards: list[int]) -> Pace:
     pace = Pace()
     data = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
     blocks = data.map_batches(
-        decode,  # type: ignore[arg-type]
+        decode if handed else _decode_and_count,  # type: ignore[arg-type]
         batch_size=None,
         batch_format="numpy",
         fn_kwargs={"scoring": scoring},
@@ -111,26 +128,32 @@ def cases(wavs: tuple[str, ...], scratch: Path, workers: int, repeats: int, rows
         scoring = Scoring(
             plan([str(folder / "model")]), "run", storage.join(staging, "work"), staging, segment.name, None, ()
         )
-        case = Case(f"decode stage of predict, {name}, {rows} clips", "clips/s")
-        firsts: dict[str, list[float]] = {"Ray Data": [], "pool of processes": []}
-        spent: Counter[str] = Counter()
         with ray_session(None):
             context = ray.data.DataContext.get_current()
             context.enable_progress_bars = False
             context.target_max_block_size = BLOCK_BYTES
-            for repeat in range(repeats):
-                for way in (*firsts,) if repeat % 2 else reversed((*firsts,)):
-                    before = _seconds_by_kind()
-                    pace = by_ray(scoring, shards) if way == "Ray Data" else in_pool(scoring, shards, workers)
-                    if way == "Ray Data":
-                        spent += _seconds_by_kind() - before
-                    case.add(way, pace.clips_s)
-                    firsts[way].append(pace.first_s)
-        case.rates = {way: case.rates[way] for way in firsts}
-        case.notes = {f"{way}: seconds to the first block": round(float(np.median(s)), 1) for way, s in firsts.items()}
-        case.notes["Ray Data: ms of processor time a clip"] = {
-            kind: round(1000 * seconds / repeats / rows, 3) for kind, seconds in spent.most_common()
-        }
-        print("\n".join(case.lines()), flush=True)
-        made.append(case)
+            for handed in (True, False):
+                title = f"decode stage of predict, {name}, {rows} clips, {'log-mels' if handed else 'counts'} handed on"
+                made.append(_case(title, scoring, shards, workers, repeats, rows, handed))
     return made
+
+
+def _case(title: str, scoring: Any, shards: list[int], workers: int, repeats: int, rows: int, handed: bool) -> Case:
+    case = Case(title, "clips/s")
+    firsts: dict[str, list[float]] = {"Ray Data": [], "pool of processes": []}
+    spent: Counter[str] = Counter()
+    for repeat in range(repeats):
+        for way in (*firsts,) if repeat % 2 else reversed((*firsts,)):
+            before, by_pool = _seconds_by_kind(), way != "Ray Data"
+            pace = in_pool(scoring, shards, workers, handed) if by_pool else by_ray(scoring, shards, handed)
+            if not by_pool:
+                spent += _seconds_by_kind() - before
+            case.add(way, pace.clips_s)
+            firsts[way].append(pace.first_s)
+    case.rates = {way: case.rates[way] for way in firsts}
+    case.notes = {f"{way}: seconds to the first block": round(float(np.median(s)), 1) for way, s in firsts.items()}
+    case.notes["Ray Data: ms of processor time a clip"] = {
+        kind: round(1000 * seconds / repeats / rows, 3) for kind, seconds in spent.most_common()
+    }
+    print("\n".join(case.lines()), flush=True)
+    return case
