@@ -92,7 +92,8 @@ def _decode_and_count(block: dict[str, np.ndarray], scoring: Any) -> Iterator[di
 def by_ray(scoring: Any, shards: list[int], handed: bool) -> Pace:
     import ray
 
-    from synatt.distributed.streams import decode
+    from synatt.distributed.capacity import capacity
+    from synatt.distributed.streams import decode, share_out
 
     pace = Pace()
     data = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
@@ -101,7 +102,8 @@ def by_ray(scoring: Any, shards: list[int], handed: bool) -> Pace:
         batch_size=None,
         batch_format="numpy",
         fn_kwargs={"scoring": scoring},
-        num_cpus=1,
+        # As in `predict`: more tasks than cores, so that none of them stands still between two tasks.
+        num_cpus=share_out(capacity(), 1, len(shards)).decode_cpus,
     )
     for batch in blocks.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
         pace.seen.append((time.perf_counter(), len(batch["row"])))
