@@ -15,9 +15,9 @@ def parser() -> argparse.ArgumentParser:
         count is taken where the mean of the folds' macro F1 peaks.
 
         Writes OUTPUT/epochs.json (read by the train job), OUTPUT/curves.parquet and plots per backbone, and, where
-        folds leave generators or algorithms out (tune.unseen_generators, tune.unseen_algorithms), OUTPUT/unseen.parquet:
-        how well each of them is told from known speech. The same command again goes on with the trials that are not
-        finished.
+        folds leave generators or algorithms out (tune.unseen_generators, tune.unseen_algorithms), how well each of
+        them is told from known speech: OUTPUT/unseen.parquet. The same command again goes on with the trials that are
+        not finished.
 
         With --search it also looks for better values of recipe keys: each of --samples samples is trained on all
         folds, those that fall behind are stopped early. OUTPUT/search.parquet has every sample, OUTPUT/best.yaml the

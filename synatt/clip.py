@@ -58,7 +58,7 @@ def crops(wave: np.ndarray, samples: int, pad: Pad, count: int) -> np.ndarray:
     Recordings that leave nothing to draw (as long as the clip) give K equal clips.
     """
     # A crop from the start needs no draw, and the digest takes as long as the standardising.
-    seed = 0 if pad == "end" else zlib.crc32(np.ascontiguousarray(wave))
+    seed = 0 if pad == "end" else zlib.crc32(np.ascontiguousarray(wave).data)
     rng = np.random.default_rng(seed)
     whole = standardise(wave)
     fitted = [fit(whole, samples, pad, rng) for _ in range(count)]
