@@ -75,6 +75,7 @@ class Augment(Section):
     noise_folder: str | None = Field(None, description="recordings of noise to perturb with, besides made ones")
     room_folder: str | None = Field(None, description="impulse responses to perturb with, besides simulated ones")
     babble: bool = Field(True, description="other training clips are mixed into noise where perturb_p draws it")
+    rawboost_p: Probability = Field(0.0, description="a clip goes through RawBoost's three noises; not part of Syn-Att")
     noise_p: Probability = 0.5
     noise_std: tuple[NotNegative, NotNegative] = (0.0025, 0.025)
     shift_p: Probability = 0.0

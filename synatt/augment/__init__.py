@@ -1,5 +1,5 @@
 """Training-time augmentation in the method's order: `waveform`, then `spectrogram`, then `batch`.
 
-`warp`, which is not of the method, comes before `spectrogram`. Every function is (tensor, settings, rng) -> tensor,
-vectorised over the batch, and draws only from its `rng`.
+Not of the method are `rawboost`, before `waveform`, and `warp`, before `spectrogram`. Every function is (tensor,
+settings, rng) -> tensor, and draws only from its `rng`; all but `rawboost` and JPEG are vectorised over the batch.
 """
