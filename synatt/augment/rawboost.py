@@ -41,16 +41,17 @@ def convolutive(wave_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     # Powers are of a signal within -1 and 1, as the paper has them.
     scaled_S = wave_S / max(float(np.abs(wave_S).max()), 1e-12)
     size = next_fast_len(len(wave_S) + NOTCHES * TAPS[1], real=True)
-    spectrum = np.zeros(size // 2 + 1, np.complex64)
+    spectrum, power_S = np.zeros(size // 2 + 1, np.complex64), np.ones_like(scaled_S)
     for power in range(1, POWERS + 1):
         gain = 1.0 if power == 1 else 10 ** (-float(rng.uniform(*WEAKER_DB)) / 20)
-        spectrum += gain * rfft(notches(rng), size) * rfft(scaled_S**power, size)
+        power_S = power_S * scaled_S
+        spectrum += np.float32(gain) * rfft(notches(rng), size) * rfft(power_S, size)
     return _like(irfft(spectrum, size)[: len(wave_S)], wave_S)
 
 
 def impulsive(wave_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """float32 ``[S]``: some samples moved by up to `HIT_GAIN` of themselves, either way."""
-    hit = rng.choice(len(wave_S), int(rng.uniform(0, HIT) * len(wave_S)), replace=False)
+    hit = np.flatnonzero(rng.random(len(wave_S), np.float32) < rng.uniform(0, HIT))
     moved_S = wave_S.copy()
     moved_S[hit] *= (1 + HIT_GAIN * rng.uniform(-1, 1, len(hit)) * rng.uniform(-1, 1, len(hit))).astype(np.float32)
     return _like(moved_S, wave_S)
@@ -59,7 +60,7 @@ def impulsive(wave_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def stationary(wave_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """float32 ``[S]``: with white noise through a notch filter, at 10 to 40 dB."""
     size = next_fast_len(len(wave_S) + NOTCHES * TAPS[1], real=True)
-    noise_S = irfft(rfft(notches(rng), size) * rfft(rng.standard_normal(size).astype(np.float32)), size)[: len(wave_S)]
+    noise_S = irfft(rfft(notches(rng), size) * rfft(rng.standard_normal(size, np.float32)), size)[: len(wave_S)]
     level = np.sqrt(np.square(wave_S).mean() / max(float(np.square(noise_S).mean()), 1e-12))
     return (wave_S + noise_S * level * 10 ** (-float(rng.uniform(*SNR_DB)) / 20)).astype(np.float32)
 
