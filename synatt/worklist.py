@@ -39,8 +39,8 @@ SCHEMA = pa.schema(
 # Rows of a segment: one execution of Ray Data, one file of the finished table. At some 90 bytes a row that file has
 # 128 to 512 MB, and the cost of an execution's start is spread over minutes.
 SEGMENT_ROWS = 1 << 21
-# Rows of a shard, the unit that is retried: about a second of decoding, so that a task's start counts little.
-MAX_SHARD_ROWS, MIN_SHARD_ROWS, SHARDS_OF_A_SIZE = 512, 16, 4
+# Rows of a shard, the unit that is retried: a second or two of decoding, so that a task's start counts little.
+MAX_SHARD_ROWS, MIN_SHARD_ROWS, SHARDS_OF_A_SIZE = 1024, 16, 4
 # Rows that are decoded together because they lie together (a row group of Parquet) stay in one shard up to this many.
 MAX_TOGETHER_ROWS = 4096
 PLACES = 256
