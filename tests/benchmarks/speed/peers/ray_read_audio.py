@@ -1,5 +1,6 @@
 """Plain Ray Data: `read_audio`, then `map_batches` with torchaudio's transforms."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,8 @@ def transform(batch: dict[str, Any], work: Work) -> dict[str, Any]:
 
 
 def logmels(work: Work) -> Iterator[np.ndarray]:
+    # Under `uv run` Ray would give its workers an environment of their own, without this package.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     import ray
 
     ray.init(num_cpus=work.workers, include_dashboard=False, log_to_driver=False, logging_level="error")
