@@ -95,7 +95,7 @@ def predict(rows: RowStream, models: list[str], output: str, settings: PredictSe
     asked = _options(ensemble, settings)
     finished = _finished(output, rows, asked)
     if finished is None:
-        work = _worklist(output, rows, settings, asked)
+        work = _worklist(output, rows, settings, asked, len(ensemble.names))
         named = {"run": f"{ensemble.run}-{work.digest[:8]}", **asked}
         # What has begun should survive that storage does not answer for a while.
         storage.set_patience(storage.RUN_PATIENCE_S)
@@ -144,7 +144,7 @@ def _finished(output: str, rows: RowStream, asked: dict[str, Any]) -> Summary | 
     return Summary.from_dict(found["summary"])
 
 
-def _worklist(output: str, rows: RowStream, settings: PredictSettings, asked: dict[str, Any]) -> Worklist:
+def _worklist(output: str, rows: RowStream, settings: PredictSettings, asked: dict[str, Any], models: int) -> Worklist:
     """The worklist of this run: the one an earlier try wrote, if the input is still the same."""
     path = storage.join(output, STAGING, PLAN_FILE)
     if storage.is_file(path):
@@ -159,7 +159,7 @@ def _worklist(output: str, rows: RowStream, settings: PredictSettings, asked: di
             )
     # Without a plan nothing there can be trusted: an earlier try ended while it was writing its worklist.
     storage.delete_dir(storage.join(output, STAGING))
-    most = worklist.MAX_SHARD_ROWS if settings.windows is None else WINDOWED_SHARD_ROWS
+    most = worklist.most_rows(models) if settings.windows is None else WINDOWED_SHARD_ROWS
     work = worklist.write(rows(), storage.join(output, STAGING, "work"), most)
     whole = {**asked, "rows": work.rows, "rows_digest": work.digest, "work": work.as_dict()}
     storage.write_json(path, whole)

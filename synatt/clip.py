@@ -46,7 +46,7 @@ def fit(wave: np.ndarray, samples: int, pad: Pad, rng: np.random.Generator) -> n
 
 
 def _among_zeros(wave: np.ndarray, before: int, samples: int) -> np.ndarray:
-    """What `np.pad` gives, in a third of its time."""
+    """What `np.pad` gives, in half of its time."""
     out = np.zeros(samples, wave.dtype)
     out[before : before + len(wave)] = wave
     return out

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from synatt import storage
 from synatt.constants import unknown_index
 from synatt.feed import Examples
 from synatt.judging import Judged, decided_f1
@@ -55,7 +54,7 @@ class FoldAnswers:
 
         levels, found = self.recipe.tune.judge_levels, {}
         for fold, (_, valid) in self.folds.items():
-            held = held_out_rows(storage.absolute(self.root), backbone, fold, epoch)
+            held = held_out_rows(self.root, backbone, fold, epoch)
             found[fold] = Judged(
                 held.logits.reshape(-1, held.logits.shape[-1]),
                 np.tile(valid.target.argmax(axis=1), len(levels)),
@@ -68,7 +67,7 @@ class FoldAnswers:
     def confidence(self, backbone: str, epoch: int) -> Confidence:
         """What fits the held-out rows of all folds after `epoch`."""
         rows = Judged.together([*self.judged(backbone, epoch).values()])
-        return rows.fit(self.unknown, self.recipe.tune.judges_unseen)
+        return rows.fit(self.unknown, self.open_set)
 
     def with_decisions(self, curves: pd.DataFrame) -> pd.DataFrame:
         """`curves` with a column `DECIDED`: macro F1 by the decision that the other folds' rows have fitted."""
@@ -84,8 +83,8 @@ class FoldAnswers:
         return curves
 
     def unseen(self, backbone: str, epoch: int) -> pd.DataFrame:
-        """`unseen_scores` of the folds after `epoch`, with a column `backbone`."""
-        assert self.unknown is not None
-        table = pd.DataFrame(unseen_scores(self.judged(backbone, epoch), self.unknown))
-        table.insert(0, "backbone", backbone)
-        return table
+        """`unseen_scores` of the folds after `epoch`, with a column `backbone`; empty where none held unknown rows."""
+        if self.unknown is None or not self.open_set:
+            return pd.DataFrame()
+        found = unseen_scores(self.judged(backbone, epoch), self.unknown)
+        return pd.DataFrame([{"backbone": backbone, **row} for row in found])

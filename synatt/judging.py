@@ -29,7 +29,7 @@ class Judged:
 
     @classmethod
     def together(cls, parts: "Sequence[Judged]") -> "Judged":
-        """All rows of some folds."""
+        """All rows of some folds, without their levels."""
         unlikeness = [part.unlikeness for part in parts if part.unlikeness is not None]
         return cls(
             np.concatenate([part.logits for part in parts]),

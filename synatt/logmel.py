@@ -20,7 +20,7 @@ from synatt.recipe import LogMel, Recipe
 
 # Magnitude below which the logarithm is taken as the floor; far under any clip's own 80 dB range.
 TINY = 1e-10
-SILENT_DB = 20 * math.log10(TINY)
+SILENT_DB = 20 * math.log10(TINY)  # of silence, before it is lifted to the floor
 # Frames that a CPU transforms at a time: their spectra stay in its cache until they are summed into bands.
 BLOCK_FRAMES = 128
 # Bands that are summed by one product: a band takes few of the spectrum's bins, and its neighbours nearly the same.
@@ -30,6 +30,11 @@ GROUP_BANDS = 16
 def mel(hz: np.ndarray | float) -> np.ndarray:
     """mel = 1127 ln(1 + f / 700) (O'Shaughnessy; HTK book, section 5.4)."""
     return 1127.0 * np.log1p(np.asarray(hz, dtype=np.float64) / 700.0)
+
+
+def hz(mels: np.ndarray | float) -> np.ndarray:
+    """The frequency in Hz of a mel, see `mel`."""
+    return 700.0 * np.expm1(np.asarray(mels, dtype=np.float64) / 1127.0)
 
 
 def mel_matrix(bins: int, n_fft: int, f_min_hz: float, f_max_hz: float, rate_hz: int = RATE_HZ) -> np.ndarray:
@@ -125,7 +130,7 @@ def _in_blocks(padded_BS: torch.Tensor, hop: int, settings: LogMel) -> torch.Ten
             _mel(frames_TN[first : min(first + BLOCK_FRAMES, stop)], settings, db_TM[first - start :])
         db_TM.clamp_min_(TINY).log10_().mul_(20.0)
         loudest = float(db_TM.max()) if len(db_TM) else SILENT_DB
-        floor = max(loudest, SILENT_DB) - settings.top_db
+        floor = loudest - settings.top_db
         db_TM.clamp_min_(floor)
         for silent_TM in (out_TM[:start], out_TM[stop:]):
             silent_TM.fill_(max(SILENT_DB, floor))
@@ -133,7 +138,7 @@ def _in_blocks(padded_BS: torch.Tensor, hop: int, settings: LogMel) -> torch.Ten
 
 
 def _mel(frames_TN: torch.Tensor, settings: LogMel, out_TM: torch.Tensor) -> None:
-    """Write the mel magnitudes of a block of frames to the first rows of `out_TM`."""
+    """Write the mel magnitudes of frames ``[t, n_fft]`` to the first t rows of `out_TM`, which may have more."""
     window, _ = _constants(settings, frames_TN.device)
     # numpy's magnitude of complex numbers takes a sixth of torch's time.
     magnitude_TF = torch.from_numpy(np.abs(torch.fft.rfft(frames_TN * window).numpy()))
@@ -151,7 +156,7 @@ def _heard(samples_S: np.ndarray, frames: int, hop: int, n_fft: int) -> tuple[in
 
 
 def _first_other_than_zero(samples_S: np.ndarray) -> int:
-    """Its index, or how many there are; looked for in pieces, for it is mostly among the first."""
+    """Index of the first sample that is not zero, else how many there are; in pieces, for it mostly comes early."""
     piece = 4096
     for first in range(0, len(samples_S), piece):
         loud = samples_S[first : first + piece] != 0

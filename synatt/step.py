@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from synatt.augment.batch import augment_batch
-from synatt.augment.rawboost import augment_line
+from synatt.augment.rawboost import augment_rawboost
 from synatt.augment.spectrogram import augment_spectrogram
-from synatt.augment.warp import augment_voice
+from synatt.augment.warp import augment_warp
 from synatt.augment.waveform import augment_waveform
 from synatt.errors import WorkError
 from synatt.feed import Batch, Place, Stopwatch
@@ -34,10 +34,10 @@ def augmented(
     wave_BS: torch.Tensor, target_BC: torch.Tensor, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Standardised clips ``[B, S]`` -> augmented log-mels ``[B, M, T]`` and mixed labels, in the method's order."""
-    wave_BS = augment_line(wave_BS, recipe.augment, rng)
+    wave_BS = augment_rawboost(wave_BS, recipe.augment, rng)
     wave_BS = augment_waveform(wave_BS, recipe.augment, rng)
     logmel_BMT = logmel_batch(wave_BS, recipe.logmel)
-    logmel_BMT = augment_voice(logmel_BMT, recipe.augment, recipe.logmel, rng)
+    logmel_BMT = augment_warp(logmel_BMT, recipe.augment, recipe.logmel, rng)
     logmel_BMT = augment_spectrogram(logmel_BMT, recipe.augment, rng)
     return augment_batch(logmel_BMT, target_BC, recipe.augment, rng)
 

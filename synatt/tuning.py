@@ -207,7 +207,7 @@ def _write_choice(
         # A search keeps no logits, only the temperature that would have suited each fold.
         suited = float(rows.loc[rows["epoch"] == best.epochs, "temperature"].mean())
         how = said.confidence(name, best.epochs) if said else Confidence(suited)
-        if said and said.open_set:
+        if said:
             unseen.append(said.unseen(name, best.epochs))
         choices[name] = best = replace(best, confidence=how)
         picture = fold_curves(by_fold, mean_curve(by_fold), best.epochs, name)
@@ -225,7 +225,7 @@ def _write_choice(
             choices[name] = choices[twin]
             log.info("%s: as %s, the same network under another seed", name, twin)
     storage.write_table(storage.join(output, CURVES_FILE), pa.Table.from_pandas(curves, preserve_index=False))
-    if unseen:
+    if any(len(table) for table in unseen):
         _write_unseen(pd.concat(unseen), output)
     chosen = {name: choice.as_dict() for name, choice in choices.items()}
     summary = {"fingerprint": task.key, "recipe": task.recipe.name, "backbones": chosen}
@@ -235,13 +235,12 @@ def _write_choice(
 def _write_unseen(table: pd.DataFrame, output: str) -> None:
     storage.write_table(storage.join(output, UNSEEN_FILE), pa.Table.from_pandas(table, preserve_index=False))
     mean = table[table["score"] == "decision"].groupby("generator")[["auroc", "recall"]].mean().sort_values("auroc")
-    if len(mean):
-        worst = mean.iloc[0]
-        log.info(
-            "unknown speech that a fold was not trained on: AUROC %.3f to %.3f by generator, lowest of %s, "
-            "of which %.0f %% is called unknown",
-            *(worst["auroc"], mean["auroc"].iloc[-1], mean.index[0], 100 * worst["recall"]),
-        )
+    worst = mean.iloc[0]
+    log.info(
+        "unknown speech that a fold was not trained on: AUROC %.3f to %.3f by generator, lowest of %s, "
+        "of which %.0f %% is called unknown",
+        *(worst["auroc"], mean["auroc"].iloc[-1], mean.index[0], 100 * worst["recall"]),
+    )
 
 
 def _search(

@@ -27,7 +27,9 @@ def unseen_scores(folds: Mapping[int, Judged], unknown: int) -> list[dict[str, A
         assert rows.level is not None
         p = rows.probabilities(fitted_elsewhere(folds, fold, unknown), unknown)
         called = p.argmax(axis=1) == unknown
-        scores, is_unknown = {**_scores(rows, unknown), "decision": p[:, unknown]}, rows.truth == unknown
+        scores, is_unknown = logit_scores(rows.logits, unknown) | {"decision": p[:, unknown]}, rows.truth == unknown
+        if rows.unlikeness is not None:
+            scores["unlikeness"] = rows.unlikeness
         for level in dict.fromkeys(rows.level):
             known = (rows.level == level) & ~is_unknown
             for generator in sorted(set(rows.generator[(rows.level == level) & is_unknown])):
@@ -43,14 +45,13 @@ def unseen_scores(folds: Mapping[int, Judged], unknown: int) -> list[dict[str, A
     return found
 
 
-def _scores(rows: Judged, unknown: int) -> dict[str, np.ndarray]:
-    """Higher is less like any known algorithm, float64 ``[N]`` each."""
-    logits = rows.logits.astype(np.float64)
+def logit_scores(logits_NC: np.ndarray, unknown: int) -> dict[str, np.ndarray]:
+    """The first three of these scores, float64 ``[N]`` each; higher is less like any known algorithm."""
+    logits = logits_NC.astype(np.float64)
     known = [c for c in range(logits.shape[1]) if c != unknown]
     log_p = log_softmax(logits, axis=1)
-    scores = {
+    return {
         "max_softmax": 1 - np.exp(log_p[:, known].max(axis=1)),
         "unknown": np.exp(log_p[:, unknown]),
         "energy": -logsumexp(logits[:, known], axis=1),
     }
-    return scores if rows.unlikeness is None else {**scores, "unlikeness": rows.unlikeness}

@@ -39,7 +39,8 @@ SCHEMA = pa.schema(
 # Rows of a segment: one execution of Ray Data, one file of the finished table. At some 90 bytes a row that file has
 # 128 to 512 MB, and the cost of an execution's start is spread over minutes.
 SEGMENT_ROWS = 1 << 21
-# Rows of a shard, the unit that is retried: a second or two of decoding, so that a task's start counts little.
+# Rows of a shard, the unit that is retried: a second or two of decoding, so that a task's start counts little. What a
+# killed run had scored of an unfinished shard is scored again, so with more models shards are smaller (`most_rows`).
 MAX_SHARD_ROWS, MIN_SHARD_ROWS, SHARDS_OF_A_SIZE = 1024, 16, 4
 # Rows that are decoded together because they lie together (a row group of Parquet) stay in one shard up to this many.
 MAX_TOGETHER_ROWS = 4096
@@ -83,6 +84,11 @@ class Worklist:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Worklist":
         return cls(values["rows"], values["digest"], tuple(Segment(**s) for s in values["segments"]))
+
+
+def most_rows(models: int) -> int:
+    """Rows of the largest shards where so many models score each row."""
+    return max(MIN_SHARD_ROWS, MAX_SHARD_ROWS // models)
 
 
 def write(

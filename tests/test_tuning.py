@@ -154,6 +154,14 @@ def test_the_epoch_is_chosen_by_the_decision_and_not_by_the_largest_logit(tmp_pa
     assert set(table["generator"]) == {"g0", "g1", "g2", "g3"} and set(table["backbone"]) == {"Tiny"}
     assert table.loc[table["score"] == "max_softmax", "auroc"].min() > 0.95
     assert json.loads((tmp_path / tuning.CHOICE_FILE).read_text())["backbones"]["Tiny"]["epochs"] == 2
+    # Where no row is unknown there is nothing to tell apart, and no table.
+    known = {
+        k: (fit, Examples(v.tracks, np.eye(6, dtype=np.float32)[label[: len(v.tracks)] % 5]))
+        for k, (fit, v) in folds.items()
+    }
+    tuning._write_choice(task, pd.DataFrame(curve), {}, str(tmp_path / "known"), replace(said, folds=known))
+    assert (tmp_path / "known" / tuning.CHOICE_FILE).exists()
+    assert not (tmp_path / "known" / tuning.UNSEEN_FILE).exists()
     plain = task.recipe.model_copy(update={"tune": task.recipe.tune.model_copy(update={"unseen_generators": False})})
     same = replace(said, recipe=plain).with_decisions(pd.DataFrame(curve))
     assert DECIDED not in same

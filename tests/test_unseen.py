@@ -66,6 +66,11 @@ def test_the_decision_is_the_other_folds(table: pd.DataFrame) -> None:
     assert set(found) == {wanted}
 
 
+def test_folds_without_unknown_rows_have_no_rows() -> None:
+    known = Judged(FOLDS[0].logits[:120], FOLDS[0].truth[:120], FOLDS[0].generator[:120], None, FOLDS[0].level[:120])
+    assert unseen_scores({0: known}, UNKNOWN) == []
+
+
 def test_without_neighbours_there_is_no_such_score() -> None:
     found = pd.DataFrame(unseen_scores({k: fold(k, ("robot",), far=False) for k in range(2)}, UNKNOWN))
     assert set(found["score"]) == {"max_softmax", "unknown", "energy", "decision"}

@@ -58,6 +58,11 @@ def test_a_small_input_has_small_shards_and_a_large_one_large_shards(tmp_path: P
     assert sizes[:-1] == sorted(sizes[:-1])
 
 
+def test_shards_are_smaller_the_more_models_score_a_row() -> None:
+    assert [worklist.most_rows(n) for n in (1, 6, 13)] == [1024, 170, 78]
+    assert worklist.most_rows(10_000) == worklist.MIN_SHARD_ROWS
+
+
 def test_rows_that_share_a_read_stay_in_one_shard(tmp_path: Path) -> None:
     work = worklist.write(stream(numbered(1000), 100, together=True), str(tmp_path))
     shards = read_back(tmp_path, work)

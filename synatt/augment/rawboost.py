@@ -1,7 +1,8 @@
 """RawBoost: what a telephone line and a cheap microphone do to a signal (Tak et al. 2022, arXiv 2111.04433).
 
-Three kinds of noise, with the paper's parameters (its table 1): convolutive, linear and not (notch filters over powers
-of the signal); impulsive, dependent on the signal; stationary, independent of it (white noise through such a filter).
+Three kinds of noise in series, with the ranges that the authors' code has as its defaults: convolutive, linear and not
+(notch filters over powers of the signal); impulsive, dependent on the signal; stationary, independent of it (white
+noise through such a filter).
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ from synatt.augment.draw import chosen
 from synatt.constants import RATE_HZ
 from synatt.recipe import Augment
 
-# Notches of a filter; their centres and widths in Hz, and the coefficients of each.
+# Notches of a filter; their centres and widths in Hz, and how many taps each has.
 NOTCHES = 5
 CENTRE_HZ, WIDTH_HZ, TAPS = (20.0, RATE_HZ / 2), (100.0, 1000.0), (10, 100)
 # Powers of the signal, and by how much those above the first are weaker.
@@ -24,7 +25,7 @@ HIT, HIT_GAIN = 0.1, 2.0
 SNR_DB = (10.0, 40.0)
 
 
-def augment_line(wave_BS: torch.Tensor, settings: Augment, rng: np.random.Generator) -> torch.Tensor:
+def augment_rawboost(wave_BS: torch.Tensor, settings: Augment, rng: np.random.Generator) -> torch.Tensor:
     """``[B, S]`` standardised clips, those drawn with `rawboost_p` through all three kinds of noise, one by one."""
     if not settings.rawboost_p:
         return wave_BS
@@ -38,14 +39,14 @@ def augment_line(wave_BS: torch.Tensor, settings: Augment, rng: np.random.Genera
 
 def convolutive(wave_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """float32 ``[S]`` of zero mean and the given one's deviation: the sum of its filtered powers 1 to `POWERS`."""
-    # Powers are of a signal within -1 and 1, as the paper has them.
+    # Powers are of a signal within -1 and 1.
     scaled_S = wave_S / max(float(np.abs(wave_S).max()), 1e-12)
     size = next_fast_len(len(wave_S) + NOTCHES * TAPS[1], real=True)
     spectrum, power_S = np.zeros(size // 2 + 1, np.complex64), np.ones_like(scaled_S)
     for power in range(1, POWERS + 1):
         gain = 1.0 if power == 1 else 10 ** (-float(rng.uniform(*WEAKER_DB)) / 20)
         power_S = power_S * scaled_S
-        spectrum += np.float32(gain) * rfft(notches(rng), size) * rfft(power_S, size)
+        spectrum += np.float32(gain) * _response(notches(rng), size) * rfft(power_S, size)
     return _like(irfft(spectrum, size)[: len(wave_S)], wave_S)
 
 
@@ -76,6 +77,12 @@ def notches(rng: np.random.Generator) -> np.ndarray:
         count = int(rng.integers(*TAPS)) | 1
         taps = np.convolve(taps, firwin(count, [low, max(high, low + 1.0)], window="hamming", fs=RATE_HZ))
     return (taps / np.abs(rfft(taps, 4096)).max()).astype(np.float32)
+
+
+def _response(taps: np.ndarray, size: int) -> np.ndarray:
+    """complex64 ``[size // 2 + 1]``: of the filter without its delay, which differs by power."""
+    centred = np.roll(np.pad(taps, (0, size - len(taps))), -(len(taps) // 2))
+    return rfft(centred)
 
 
 def _like(wave_S: np.ndarray, given_S: np.ndarray) -> np.ndarray:

@@ -4,12 +4,12 @@ import numpy as np
 import torch
 
 from synatt.augment.draw import chosen
-from synatt.logmel import mel
+from synatt.logmel import hz, mel
 from synatt.recipe import Augment, LogMel
 
 
-def augment_voice(logmel_BMT: torch.Tensor, settings: Augment, scale: LogMel, rng: np.random.Generator) -> torch.Tensor:
-    """Warp clips with probability `warp_p`, each by a factor uniform in 1 - `warp_most` .. 1 + `warp_most`.
+def augment_warp(logmel_BMT: torch.Tensor, settings: Augment, scale: LogMel, rng: np.random.Generator) -> torch.Tensor:
+    """``[B, M, T]`` dB: clips warped with probability `warp_p`, by a factor uniform within `warp_most` of 1.
 
     Args:
         scale: of the mel bins.
@@ -25,10 +25,14 @@ def warp(logmel_BMT: torch.Tensor, factor_B: np.ndarray, scale: LogMel) -> torch
     """``[B, M, T]`` dB with what was at f Hz at f x factor (Jaitly and Hinton 2013, without the bend at the top).
 
     Bins lie between two of the given ones and take of both; beyond the last the last is repeated.
+
+    Args:
+        factor_B: one a clip, above 0; 1 leaves it as it is.
+        scale: of the mel bins.
     """
     bins = logmel_BMT.shape[1]
     edges = np.linspace(mel(scale.f_min_hz), mel(scale.f_max_hz), bins + 2)
-    centre_hz = 700.0 * np.expm1(edges[1:-1] / 1127.0)
+    centre_hz = hz(edges[1:-1])
     taken_BM = (mel(centre_hz / factor_B[:, None]) - edges[0]) / (edges[1] - edges[0]) - 1
     taken_BM = np.clip(taken_BM, 0, bins - 1)
     lower_BM = np.minimum(taken_BM.astype(np.int64), max(bins - 2, 0))

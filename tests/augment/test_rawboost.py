@@ -5,10 +5,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.fft import rfft
+from scipy.fft import irfft, rfft
 
 from synatt.augment import rawboost
-from synatt.augment.rawboost import HIT, HIT_GAIN, augment_line, convolutive, impulsive, notches, stationary
+from synatt.augment.rawboost import HIT, HIT_GAIN, augment_rawboost, convolutive, impulsive, notches, stationary
 from synatt.constants import RATE_HZ
 from synatt.recipe import Augment
 
@@ -83,7 +83,7 @@ def test_stationary_noise_has_a_level_within_the_range(wave: np.ndarray) -> None
 def test_as_many_clips_as_the_probability_says_and_the_others_stay(wave: np.ndarray) -> None:
     clips = torch.from_numpy(np.stack([wave[:4000]] * 400))
     before = clips.clone()
-    after = augment_line(clips, Augment(rawboost_p=0.25), rng())
+    after = augment_rawboost(clips, Augment(rawboost_p=0.25), rng())
     changed = (after != before).any(dim=1)
     assert float(changed.float().mean()) == pytest.approx(0.25, abs=0.07)
     assert torch.equal(clips, before)
@@ -92,20 +92,25 @@ def test_as_many_clips_as_the_probability_says_and_the_others_stay(wave: np.ndar
 
 def test_the_same_seed_gives_the_same_noise_and_probability_zero_draws_nothing(wave: np.ndarray) -> None:
     clips = torch.from_numpy(wave[None, :8000])
-    one, again, other = (augment_line(clips, Augment(rawboost_p=1), rng(seed)) for seed in (1, 1, 2))
+    one, again, other = (augment_rawboost(clips, Augment(rawboost_p=1), rng(seed)) for seed in (1, 1, 2))
     assert torch.equal(one, again) and not torch.equal(one, other)
     draw = rng()
-    assert augment_line(clips, Augment(), draw) is clips
+    assert augment_rawboost(clips, Augment(), draw) is clips
     assert draw.random() == rng().random()
 
 
 @pytest.mark.parametrize("samples", [1, 50, 700])
 def test_silence_and_very_short_clips_stay_finite(samples: int) -> None:
     for value in (0.0, 1.0):
-        made = augment_line(torch.full((2, samples), value), Augment(rawboost_p=1), rng())
+        made = augment_rawboost(torch.full((2, samples), value), Augment(rawboost_p=1), rng())
         assert made.shape == (2, samples) and torch.isfinite(made).all()
 
 
-def test_the_parameters_are_the_papers() -> None:
-    found = (rawboost.NOTCHES, rawboost.CENTRE_HZ, rawboost.WIDTH_HZ, rawboost.TAPS, rawboost.POWERS)
-    assert found == (5, (20.0, 8000.0), (100.0, 1000.0), (10, 100), 5)
+@given(SEEDS)
+def test_filters_of_different_lengths_do_not_shift_the_signal(seed: int) -> None:
+    taps = notches(rng(seed))
+    click = np.zeros(4096, np.float32)
+    click[2000] = 1
+    made = irfft(rawboost._response(taps, 8192) * rfft(click, 8192), 8192)[:4096]
+    # Linear phase: the answer is even about the click.
+    np.testing.assert_allclose(made[2000:2400], made[2000:1600:-1], atol=1e-5)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synatt.augment.warp import augment_voice, warp
+from synatt.augment.warp import augment_warp, warp
 from synatt.constants import RATE_HZ
 from synatt.logmel import log_mel
 from synatt.recipe import Augment, LogMel
@@ -62,14 +62,14 @@ def test_factor_one_changes_nothing(seed: int, bins: int) -> None:
 @given(SEEDS)
 def test_values_stay_within_the_clips_own(seed: int) -> None:
     before = noise()
-    after = augment_voice(before, Augment(warp_p=1, warp_most=0.4), SCALE, rng(seed))
+    after = augment_warp(before, Augment(warp_p=1, warp_most=0.4), SCALE, rng(seed))
     assert (after.amax(dim=1) <= before.amax(dim=1) + 1e-4).all()
     assert (after.amin(dim=1) >= before.amin(dim=1) - 1e-4).all()
 
 
 def test_as_many_clips_are_warped_as_the_probability_says_by_factors_that_fill_the_range() -> None:
     ramp = torch.arange(128.0)[None, :, None].expand(3000, 128, 1)
-    after = augment_voice(ramp, Augment(warp_p=0.3, warp_most=0.1), SCALE, rng())
+    after = augment_warp(ramp, Augment(warp_p=0.3, warp_most=0.1), SCALE, rng())
     moved = (after != ramp).any(dim=1)[:, 0]
     assert float(moved.float().mean()) == pytest.approx(0.3, abs=0.03)
     shift = (ramp - after)[moved, 60, 0]
@@ -79,12 +79,12 @@ def test_as_many_clips_are_warped_as_the_probability_says_by_factors_that_fill_t
 
 def test_probability_zero_changes_nothing_and_draws_nothing() -> None:
     draw, before = rng(), noise()
-    assert augment_voice(before, Augment(), SCALE, draw) is before
+    assert augment_warp(before, Augment(), SCALE, draw) is before
     assert draw.random() == rng().random()
 
 
 def test_the_same_seed_warps_alike() -> None:
     settings = Augment(warp_p=1)
-    one, again, other = (augment_voice(noise(), settings, SCALE, rng(seed)) for seed in (1, 1, 2))
+    one, again, other = (augment_warp(noise(), settings, SCALE, rng(seed)) for seed in (1, 1, 2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)

@@ -12,7 +12,7 @@ takes it is trained on are the recipe's, for all seeds the same. An arm `{ensemb
 network of a seed and of the next one. `--set KEY=VALUE` holds for all arms. Finished runs are kept and not repeated;
 several processes may share DIR and make different seeds or arms, if the last to run is asked for all. Answers stand in
 DIR/runs, the tables in DIR/ablation.csv (macro F1) and DIR/scores.csv (each score and unknown generator), their means
-and spreads in DIR/by_arm.csv and DIR/by_generator.csv.
+and spreads in DIR/by_arm.csv, DIR/by_generator.csv and, left-out generators together, DIR/by_score.csv.
 """
 
 import argparse
@@ -186,7 +186,9 @@ def main() -> None:
     parser.add_argument("--arms", default=str(Path(__file__).with_suffix(".yaml")))
     parser.add_argument("--only", nargs="+", help="arms to run; all by default")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE for all arms")
-    parser.add_argument("--leave-out", required=True, action="append", help="FOLD:GENERATOR,GENERATOR...")
+    parser.add_argument(
+        "--leave-out", required=True, action="append", type=left_out, help="FOLD:GENERATOR,GENERATOR..."
+    )
     parser.add_argument("--output", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--clips", help="folder of decoded clips, which several runs may share (default: OUTPUT/clips)")
@@ -202,18 +204,18 @@ def main() -> None:
     for turn, seed in enumerate(args.seeds):
         for name in args.only or list(arms):
             for left in args.leave_out:
-                fold, gone = int(left.partition(":")[0]) % FOLDS, left.partition(":")[2].split(",")
+                fold, gone = left
                 arm, together = arms[name].get("ensemble", name), "ensemble" in arms[name]
                 used = [seed, args.seeds[(turn + 1) % len(args.seeds)]] if together else [seed]
                 files = [output / "runs" / f"{arm}-{number_of}-{fold}-{'+'.join(gone)}.npz" for number_of in used]
                 for number_of, file in zip(used, files, strict=True):
                     if not file.is_file():
-                        print(f"{arm}, seed {number_of}, without {left}", flush=True)
+                        print(f"{arm}, seed {number_of}, without {', '.join(gone)}", flush=True)
                         settings = {"train.workers": 1, "backbones.0.seed": number_of, **arms[arm]}
                         recipe = load_recipe(args.recipe, [*args.set, *(f"{k}={v}" for k, v in settings.items())])
                         base = training_rows(rows, with_classes(recipe, rows))
                         one_run(file, recipe, split(base, gone, fold), gone, clips)
-                about = {"arm": name, "seed": seed, "left_out": left}
+                about = {"arm": name, "seed": seed, "left_out": "+".join(gone)}
                 found = judged([told(file) for file in files])
                 f1 += [{**about, **row} for row in found[0]]
                 ranks += [{**about, **row} for row in found[1]]
@@ -221,9 +223,18 @@ def main() -> None:
                 pd.DataFrame(ranks).to_csv(output / "scores.csv", index=False)
     by_arm = spread(pd.DataFrame(f1), ["arm"], ["softmax macro_f1", "softmax known", "unlikeness macro_f1"])
     by_generator = spread(pd.DataFrame(ranks), ["arm", "generator", "score"], ["auroc", "fpr95"])
-    for name, table in (("by_arm", by_arm), ("by_generator", by_generator)):
+    together = pd.DataFrame(ranks).groupby(["arm", "seed", "left_out", "level", "score"], sort=False)["auroc"].mean()
+    by_score = spread(together.reset_index(), ["arm", "score"], ["auroc"])
+    for name, table in (("by_arm", by_arm), ("by_generator", by_generator), ("by_score", by_score)):
         table.to_csv(output / f"{name}.csv")
         print(table.to_string())
+
+
+def left_out(text: str) -> tuple[int, list[str]]:
+    fold, colon, generators = text.partition(":")
+    if fold not in map(str, range(FOLDS)) or not colon or not generators:
+        raise argparse.ArgumentTypeError(f"{text!r}: FOLD:GENERATOR,GENERATOR..., with a fold of 0 to {FOLDS - 1}")
+    return int(fold), generators.split(",")
 
 
 def spread(rows: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:

@@ -9,9 +9,10 @@ models keep.
 """
 
 import numpy as np
-from scipy.special import log_softmax, logsumexp
+from scipy.special import logsumexp
 
 from synatt.neighbours import NEAREST, NEIGHBOURS, Neighbours, unit
+from synatt.unseen import logit_scores
 
 SCORES = ("max_softmax", "unknown", "energy", "mahalanobis", "nsd", "distance", "outlier_factor", "unlikeness")
 
@@ -32,13 +33,9 @@ def scores(
     """
     from sklearn.neighbors import LocalOutlierFactor
 
-    known = [c for c in range(logits_NC.shape[-1]) if c != unknown]
-    log_p = log_softmax(logits_NC.astype(np.float64), axis=-1)
     factor = LocalOutlierFactor(NEIGHBOURS, algorithm="brute", novelty=True).fit(unit(bank_TE))
     return {
-        "max_softmax": 1 - np.exp(log_p[:, known].max(axis=-1)),
-        "unknown": np.exp(log_p[:, unknown]),
-        "energy": -logsumexp(logits_NC[:, known].astype(np.float64), axis=-1),
+        **logit_scores(logits_NC, unknown),
         "mahalanobis": mahalanobis(vectors_NE, bank_TE, bank_label_T),
         "nsd": nsd(logits_NC, vectors_NE, bank_TE, bank_logits_TC),
         "distance": factor.kneighbors(unit(vectors_NE), NEAREST)[0].mean(axis=1),

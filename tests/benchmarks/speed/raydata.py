@@ -70,7 +70,7 @@ def _count(shard: int) -> int:
 
 
 def _seconds_by_kind() -> Counter[str]:
-    """Processor seconds so far of this process and of all that Ray started for it, by what they are."""
+    """Processor seconds so far of this process and of what it started and has not ended, by what they are."""
     import psutil
 
     spent: Counter[str] = Counter()
