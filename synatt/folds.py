@@ -20,6 +20,9 @@ log = logging.getLogger("synatt")
 
 FOLDS = 5
 SEED = 42
+# A class of two voices would be judged on the one that is no part of its training, by what a single voice taught:
+# that says more of the two voices than of the class, and confidence fitted on it is far too low for either.
+FEWEST_SPEAKERS = 3
 
 
 def stratified(strata: np.ndarray, keys: np.ndarray, folds: int = FOLDS, seed: int = SEED) -> np.ndarray:
@@ -87,21 +90,27 @@ def stratified_grouped(
 
 
 def by_speaker(
-    labels: np.ndarray, speakers: np.ndarray, keys: np.ndarray, folds: int = FOLDS, seed: int = SEED
+    labels: np.ndarray,
+    speakers: np.ndarray,
+    keys: np.ndarray,
+    folds: int = FOLDS,
+    seed: int = SEED,
+    fewest: int = FEWEST_SPEAKERS,
 ) -> np.ndarray:
     """Folds for any labelled set: by speaker where that is possible, else stratified by label.
 
-    Rows without a speaker are stratified by label. So are the rows of a class that has a single speaker: grouped,
-    the class would be absent from the training side of its only fold. `check` names the speakers that are then shared.
+    Rows without a speaker are stratified by label. So are the rows of a class of fewer than `fewest` speakers: of one
+    that has a single speaker nothing would be left to train on. `check` names the speakers that are then shared.
 
     Args:
         labels: class per row.
         speakers: text per row, or null.
         keys: one unique text per row.
+        fewest: speakers that a class must have to be grouped by them, at least 2.
     """
     frame = pd.DataFrame({"label": labels, "speaker": speakers})
     per_class = frame.groupby("label")["speaker"].transform("nunique").to_numpy()
-    group = frame["speaker"].notna().to_numpy() & (per_class > 1)
+    group = frame["speaker"].notna().to_numpy() & (per_class >= max(2, fewest))
     out = np.zeros(len(frame), dtype=np.int8)
     if group.any():
         out[group] = stratified_grouped(labels[group], speakers[group], keys[group], folds, seed)

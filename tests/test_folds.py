@@ -112,6 +112,20 @@ def test_a_class_of_one_speaker_stays_on_the_training_side_of_every_fold() -> No
     assert found.speakers == {"only": [0, 1, 2, 3, 4]}
 
 
+def test_a_class_of_two_speakers_is_taught_by_both_in_every_fold_unless_asked_otherwise() -> None:
+    labels = np.repeat([0, 1], 40)
+    speakers = np.array([f"two{i % 2}" for i in range(40)] + [f"four{i % 4}" for i in range(40)], dtype=object)
+    fold = folds.by_speaker(labels, speakers, keys(80), 4)
+    for voice in ("two0", "two1"):
+        assert np.bincount(fold[speakers == voice], minlength=4).min() > 0
+    for voice in ("four0", "four1", "four2", "four3"):
+        assert len(set(fold[speakers == voice])) == 1
+    apart = folds.by_speaker(labels, speakers, keys(80), 4, fewest=2)
+    assert len(set(apart[speakers == "two0"])) == 1 and not set(apart[speakers == "two0"]) & set(
+        apart[speakers == "two1"]
+    )
+
+
 def test_only_labelled_training_rows_have_a_fold() -> None:
     rows = (
         [{"label": 0}] * 5 + [{"label": None}] * 2 + [{"label": 1, "split": "dev"}] + [{"label": 1, "split": None}] * 5

@@ -69,7 +69,7 @@ def split(rows: Manifest, left_out: list[str], fold: int) -> Split:
     known = ~gone & (names != UNKNOWN)
     folds = np.full(len(table), -1)
     who = (table[name][known].to_numpy() for name in ("label", "speaker", "track"))
-    folds[known] = by_speaker(*who, FOLDS, seed=7)
+    folds[known] = by_speaker(*who, FOLDS, seed=7, fewest=2)
     relabelled = manifest.build(table, left)
     return Split(relabelled.where(~gone & (folds != fold)), relabelled.where(gone | (folds == fold)))
 
