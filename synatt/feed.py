@@ -15,6 +15,7 @@ import torch
 from synatt.background import prefetched
 from synatt.clip import fit, standardise
 from synatt.clipstore import ClipStore
+from synatt.loss import class_weights
 from synatt.perturb import Materials
 from synatt.recipe import Recipe
 from synatt.takes import materials_of, perturbed_piece, training_key
@@ -47,6 +48,8 @@ class Batch:
         wave_BS: float32, standardised and cut to the recipe's clip.
         target_BC: float32 probability labels.
         weight_B: share of each clip in the global batch's mean loss; 0 for a filler that keeps a worker in step.
+        views: how often the clips stand in the batch, each time drawn anew: the second half are the first half's clips
+            where it is 2.
         step: optimiser step this micro-batch belongs to.
         micro: its place within the step, from 0; `last` closes the step.
     """
@@ -57,6 +60,7 @@ class Batch:
     step: int
     micro: int
     last: bool
+    views: int = 1
 
 
 @dataclass(frozen=True)
@@ -96,23 +100,38 @@ def train_batches(
     """The micro-batches of one worker in one epoch, prepared one ahead in a thread."""
 
     materials = training_materials(recipe, examples.tracks, store)
+    views = 2 if recipe.train.consistency else 1
+    weigh = _weights(examples, recipe)
 
     def make() -> Iterator[Batch]:
         order = epoch_order(len(examples), recipe.seed, epoch)
         for step, micro, last, mine, whole in step_rows(order, batch, global_batch, place):
             rows = mine if len(mine) else order[:1]
-            weight = np.full(len(rows), 1.0 / whole if len(mine) else 0.0, dtype=np.float32)
-            waves = [training_clip(store, examples.tracks[row], recipe, epoch, int(row), materials) for row in rows]
+            weight = weigh[rows] * np.float32(1.0 / (whole * views) if len(mine) else 0.0)
+            waves = [
+                training_clip(store, examples.tracks[row], recipe, epoch, int(row), materials, view)
+                for view in range(views)
+                for row in rows
+            ]
             yield Batch(
                 torch.from_numpy(np.stack(waves)),
-                torch.from_numpy(examples.target[rows]),
-                torch.from_numpy(weight),
+                torch.from_numpy(np.tile(examples.target[rows], (views, 1))),
+                torch.from_numpy(np.tile(weight, views)),
                 step,
                 micro,
                 last,
+                views,
             )
 
     return prefetched(make())
+
+
+def _weights(examples: Examples, recipe: Recipe) -> np.ndarray:
+    """float32 ``[rows]``: what each row counts, 1 on average."""
+    if not recipe.train.balance_classes:
+        return np.ones(len(examples), np.float32)
+    target_NC = torch.from_numpy(examples.target)
+    return (target_NC @ class_weights(target_NC)).numpy()
 
 
 def training_materials(recipe: Recipe, tracks: tuple[str, ...], store: ClipStore) -> Materials:
@@ -127,17 +146,21 @@ def training_materials(recipe: Recipe, tracks: tuple[str, ...], store: ClipStore
 
 
 def training_clip(
-    store: ClipStore, track: str, recipe: Recipe, epoch: int, row: int, materials: Materials
+    store: ClipStore, track: str, recipe: Recipe, epoch: int, row: int, materials: Materials, view: int = 0
 ) -> np.ndarray:
     """float32 ``[clip samples]``: a recording's clip in an epoch, standardised, and perturbed where that is drawn.
 
     What is perturbed is one of the recording's takes, or, where the recipe wants none, a piece of it perturbed anew.
     Either has its own mean and deviation, for a take in 16 bits no longer knows the level of its recording.
 
+    Args:
+        view: which of the epoch's draws of this recording it is.
+
     Raises:
         KeyError: the store lacks the recording, or the take.
     """
-    rng = np.random.default_rng([recipe.seed, epoch, row, 1])
+    # The step draws its augmentation with keys that end in 2.
+    rng = np.random.default_rng([recipe.seed, epoch, row, 1 + 2 * view])
     settings = recipe.augment
     if not settings.perturb_p or rng.random() >= settings.perturb_p:
         wave = store.wave(track)

@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from synatt.bandnorm import less_mean, pcen
 from synatt.clip import fit, standardise
 from synatt.constants import RATE_HZ
 from synatt.recipe import LogMel, Recipe
@@ -98,13 +99,18 @@ def _constants(settings: LogMel, device: torch.device) -> tuple[torch.Tensor, to
 def logmel_batch(wave_BS: torch.Tensor, settings: LogMel) -> torch.Tensor:
     """float32 ``[B, S]`` standardised clips at 16 kHz -> float32 ``[B, M, T]`` in dB, on the same device.
 
+    Where `settings.normalise` asks for it, bands are then normalised (see `synatt.bandnorm`).
+
     No gradients flow through it on a CPU, where numpy does a part. The hop is ``S // (T - 1)`` samples.
     """
     samples = wave_BS.shape[-1]
     hop = samples // (settings.frames - 1)
     needed = (settings.frames - 1) * hop + settings.n_fft
     padded = torch.nn.functional.pad(wave_BS, (0, max(0, needed - samples)))[..., :needed]
-    return (_in_blocks if wave_BS.device.type == "cpu" else _at_once)(padded, hop, settings)
+    db_BMT = (_in_blocks if wave_BS.device.type == "cpu" else _at_once)(padded, hop, settings)
+    if settings.normalise == "none":
+        return db_BMT
+    return less_mean(db_BMT) if settings.normalise == "mean" else pcen(db_BMT, hop / RATE_HZ)
 
 
 def _at_once(padded_BS: torch.Tensor, hop: int, settings: LogMel) -> torch.Tensor:

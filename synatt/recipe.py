@@ -50,6 +50,11 @@ class LogMel(Section):
     f_min_hz: float = Field(20.0, ge=0)
     f_max_hz: float = Field(8000.0, gt=0, le=RATE_HZ / 2)
     top_db: float = Field(80.0, gt=0)
+    normalise: Literal["none", "mean", "pcen"] = Field(
+        "none",
+        description="of each band over time: none, as in Syn-Att; mean: less its mean; pcen: automatic gain and a root "
+        "in place of decibels",
+    )
 
 
 class Outliers(Section):
@@ -129,6 +134,13 @@ class Train(Section):
     """Optimisation. The learning rate of an epoch is `synatt.schedule.learning_rate`."""
 
     label_smoothing: Probability = 0.05
+    focal_gamma: NotNegative = Field(0.0, description="focal loss: clips it is sure of count less; not part of Syn-Att")
+    balance_classes: bool = Field(False, description="all classes weigh alike in the loss; not part of Syn-Att")
+    consistency: NotNegative = Field(
+        0.0,
+        description="each clip stands twice in a step, drawn and perturbed anew, and how far the answers to both are "
+        "apart counts this much; twice the work a step; not part of Syn-Att",
+    )
     lr_start: float = Field(5e-6, ge=0, description="learning rate of epoch 0")
     lr_max: float = Field(1.15e-6, gt=0, description="peak learning rate for each clip of the global batch")
     lr_min: float = Field(0.95e-6, ge=0, description="floor, not scaled by the batch")
@@ -239,6 +251,10 @@ class Recipe(Section):
         fewest, workers = self.train.min_workers, self.train.workers
         if fewest is not None and isinstance(workers, int) and fewest > workers:
             raise ValueError(f"train.min_workers: {fewest} is more than train.workers, {workers}")
+        if self.train.consistency and (self.augment.mixup_p or self.augment.cutmix_p):
+            raise ValueError(
+                "train.consistency: needs augment.mixup_p and augment.cutmix_p 0: both mix other clips in"
+            )
         names = [b.name for b in self.backbones]
         if twice := {n for n in names if names.count(n) > 1}:
             raise ValueError(f"backbones: name {sorted(twice)[0]!r} stands twice")

@@ -18,9 +18,9 @@ from synatt.augment.waveform import augment_waveform
 from synatt.errors import WorkError
 from synatt.feed import Batch, Place, Stopwatch
 from synatt.logmel import logmel_batch
-from synatt.loss import soft_cross_entropy
+from synatt.loss import disagreement, soft_cross_entropy
 from synatt.precision import Precision
-from synatt.recipe import Recipe
+from synatt.recipe import Recipe, Train
 
 # The loss is looked at every so many steps; to look is to wait for the device.
 LOOK_EVERY = 20
@@ -47,11 +47,12 @@ def micro_step(
     logmel_BMT: torch.Tensor,
     target_BC: torch.Tensor,
     weight_B: torch.Tensor,
-    smoothing: float,
+    settings: Train,
     world: int,
     precision: Precision,
     scaler: "torch.amp.GradScaler | None" = None,
     last: bool = True,
+    views: int = 1,
 ) -> torch.Tensor:
     """Add this micro-batch's gradient; returns its share of the global mean loss (a scalar, detached).
 
@@ -60,12 +61,17 @@ def micro_step(
 
     Args:
         last: it is the last of the worker's micro-batches in this step: gradients are brought together with it.
+        views: 2 where the second half of the batch are the first half's clips, drawn anew: the two are to be told the
+            same way, as much as `train.consistency` says.
     """
     apart = not last and hasattr(net, "no_sync")
     with net.no_sync() if apart else contextlib.nullcontext():  # type: ignore[operator]
         with precision.autocast():
             logits_BC = net(logmel_BMT)
-        loss = (soft_cross_entropy(logits_BC, target_BC, smoothing) * weight_B).sum()
+        loss_B = soft_cross_entropy(logits_BC, target_BC, settings.label_smoothing, settings.focal_gamma)
+        if views == 2:
+            loss_B = loss_B + settings.consistency * disagreement(*logits_BC.chunk(2)).repeat(2)
+        loss = (loss_B * weight_B).sum()
         scaled = loss * world
         (scaler.scale(scaled) if scaler else scaled).backward()
     return loss.detach()
@@ -121,9 +127,10 @@ def train_epoch(
             t.to(device, non_blocking=True) for t in (item.wave_BS, item.target_BC, item.weight_B)
         )
         logmel_BMT, target_BC = augmented(wave_BS, target_BC, recipe, rng)
-        smoothing = recipe.train.label_smoothing
-        total += micro_step(net, logmel_BMT, target_BC, weight_B, smoothing, place.world, precision, scaler, item.last)
-        clips += int((item.weight_B > 0).sum())
+        total += micro_step(
+            net, logmel_BMT, target_BC, weight_B, recipe.train, place.world, precision, scaler, item.last, item.views
+        )
+        clips += int((item.weight_B > 0).sum()) // item.views
         if item.last:
             if steps % LOOK_EVERY == 0:
                 _require_finite(total, logmel_BMT, net, optimizer, epoch, steps, precision)

@@ -185,6 +185,33 @@ def test_a_clip_is_cropped_alike_whatever_the_number_of_workers(
     assert sum(torch.equal(alone[key], later[key]) for key in alone) < 3
 
 
+def test_with_consistency_the_second_half_of_a_batch_are_the_same_clips_drawn_anew(
+    examples: Examples, clip_store: ClipStore
+) -> None:
+    cut = {"clip": {"seconds": 0.5, "pad": "random"}, "augment": {"mixup_p": 0, "cutmix_p": 0}}
+    one = one_epoch(examples, clip_store, make_tiny_recipe(**cut), batch=3)[0]
+    two = one_epoch(examples, clip_store, make_tiny_recipe(**cut, train={"consistency": 1.0}), batch=3)[0]
+    assert [b.views for b in one + two] == [1] * len(one) + [2] * len(two)
+    different = 0
+    for single, double in zip(one, two, strict=True):
+        first, second = double.wave_BS.chunk(2)
+        assert torch.equal(first, single.wave_BS)
+        different += sum(not torch.equal(a, b) for a, b in zip(first, second, strict=True))
+        assert torch.equal(double.target_BC, single.target_BC.repeat(2, 1))
+        torch.testing.assert_close(double.weight_B, single.weight_B.repeat(2) / 2)
+    assert different > len(examples) / 2
+
+
+def test_balanced_classes_weigh_alike_over_an_epoch(clip_tracks: tuple[str, ...], clip_store: ClipStore) -> None:
+    label = np.array([0] * (len(clip_tracks) - 2) + [1, 2])
+    rows = Examples(clip_tracks, np.eye(6, dtype=np.float32)[label])
+    recipe = make_tiny_recipe(train={"balance_classes": True})
+    weight = np.zeros(6)
+    for item in one_epoch(rows, clip_store, recipe, batch=1)[0]:
+        weight += (item.target_BC * item.weight_B[:, None]).sum(dim=0).numpy()
+    np.testing.assert_allclose(weight, [len(rows) / 3] * 3 + [0] * 3, rtol=1e-5)
+
+
 def test_clips_are_standardised_before_they_are_cut(
     examples: Examples, clip_store: ClipStore, tiny_recipe: Recipe
 ) -> None:

@@ -15,7 +15,7 @@ from synatt.clipstore import ClipStore
 from synatt.feed import Examples, Place, epoch_order, step_rows, train_batches
 from synatt.logmel import logmel_batch
 from synatt.precision import Precision, choose_precision
-from synatt.recipe import Recipe
+from synatt.recipe import Recipe, Train
 from synatt.step import TrainingError, augmented, micro_step, train_epoch
 from tests.conftest import make_tiny_recipe
 
@@ -65,16 +65,37 @@ def test_micro_batches_and_workers_give_the_gradient_of_the_whole_batch(
             weight = torch.full((len(rows),), 1 / count, dtype=torch.float64)
             if not len(rows):
                 rows, weight = order[:1], torch.zeros(1, dtype=torch.float64)
-            losses += float(micro_step(worker, x[rows], target[rows], weight, 0.05, world, EXACT))
+            losses += float(micro_step(worker, x[rows], target[rows], weight, Train(), world, EXACT))
     mean = torch.stack([gradient(worker) for worker in workers]).mean(dim=0)
     assert losses == pytest.approx(truth.item(), abs=1e-10)
     torch.testing.assert_close(mean, gradient(whole), atol=1e-10, rtol=0)
     assert float(gradient(whole).abs().max()) > 1e-3
 
 
+def test_two_views_add_how_far_their_answers_are_apart(
+    net: nn.Module, clips: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    x, target = clips[0][:8], clips[1][:4].repeat(2, 1)
+    weight = torch.full((8,), 1 / 8, dtype=torch.float64)
+    apart, alike, off = (copy.deepcopy(net) for _ in range(3))
+    settings = Train(consistency=2.0)
+    with torch.no_grad():
+        log_p = torch.log_softmax(net(x), dim=1)
+    divergence = ((log_p[:4].exp() - log_p[4:].exp()) * (log_p[:4] - log_p[4:])).sum(dim=1) / 2
+    assert float(divergence.min()) > 0
+    plain = float(micro_step(off, x, target, weight, settings, 1, EXACT))
+    found = float(micro_step(apart, x, target, weight, settings, 1, EXACT, views=2))
+    assert found - plain == pytest.approx(2.0 * float(divergence.mean()), abs=1e-12)
+    assert not torch.allclose(gradient(apart), gradient(off), atol=1e-6)
+    same = x[:4].repeat(2, 1, 1)
+    assert float(micro_step(alike, same, target, weight, settings, 1, EXACT, views=2)) == pytest.approx(
+        float(micro_step(copy.deepcopy(net), same, target, weight, settings, 1, EXACT)), abs=1e-12
+    )
+
+
 def test_a_filler_adds_nothing(net: nn.Module, clips: tuple[torch.Tensor, torch.Tensor]) -> None:
     fresh = copy.deepcopy(net)
-    loss = micro_step(fresh, clips[0][:1], clips[1][:1], torch.zeros(1, dtype=torch.float64), 0.05, 4, EXACT)
+    loss = micro_step(fresh, clips[0][:1], clips[1][:1], torch.zeros(1, dtype=torch.float64), Train(), 4, EXACT)
     assert float(loss) == 0
     assert float(gradient(fresh).abs().max()) == 0
 
@@ -182,6 +203,6 @@ def test_bfloat16_gives_nearly_the_same_gradient(clips: tuple[torch.Tensor, torc
     x, target = clips[0].float(), clips[1].float()
     weight = torch.full((ROWS,), 1 / ROWS)
     exact, rough = copy.deepcopy(net).float(), copy.deepcopy(net).float()
-    micro_step(exact, x, target, weight, 0.05, 1, EXACT)
-    micro_step(rough, x, target, weight, 0.05, 1, Precision(CPU, torch.bfloat16))
+    micro_step(exact, x, target, weight, Train(), 1, EXACT)
+    micro_step(rough, x, target, weight, Train(), 1, Precision(CPU, torch.bfloat16))
     assert float(torch.cosine_similarity(gradient(exact), gradient(rough), dim=0)) > 0.99

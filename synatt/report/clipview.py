@@ -119,7 +119,9 @@ def _view(clip: Explained, explanations: Explanations, classes: Sequence[str], b
     if clip.why_not or view is None:
         return ClipView(**about, why_not=clip.why_not)
     settings = view.recipe.logmel
-    picture = spectrogram_uri(clip.logmel, settings.top_db)
+    # Normalised bands are no decibels under a maximum: they are shown over the range that they have.
+    span = settings.top_db if settings.normalise == "none" else float(np.ptp(clip.logmel))
+    picture = spectrogram_uri(clip.logmel, span)
     heats = [
         (classes[c], "the answer" if c == answer else "the true class", heat_uri(values))
         for c, values in clip.heat.items()
@@ -153,9 +155,9 @@ def audio_uri(wave: np.ndarray) -> str:
     return _uri("audio/flac", flac(wave * (0.9 / max(1e-9, float(np.abs(wave).max())))))
 
 
-def spectrogram_uri(logmel_MT: np.ndarray, top_db: float) -> str:
-    """dB -> a grey picture as a data URI, low frequencies below, black at `top_db` under the maximum."""
-    shade = (logmel_MT - logmel_MT.max()) / top_db + 1
+def spectrogram_uri(logmel_MT: np.ndarray, span: float) -> str:
+    """dB -> a grey picture as a data URI, low frequencies below, black at `span` under the maximum."""
+    shade = (logmel_MT - logmel_MT.max()) / max(span, 1e-6) + 1
     out = io.BytesIO()
     Image.fromarray((255 * np.clip(shade, 0, 1))[::-1].astype(np.uint8)).save(out, "JPEG", quality=80)
     return _uri("image/jpeg", out.getvalue())

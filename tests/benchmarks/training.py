@@ -83,7 +83,7 @@ def bare_epoch(recipe: Recipe, waves: torch.Tensor, target: torch.Tensor) -> dic
         begun = time.perf_counter()
         logmel, mixed = augmented(waves[rows], target[rows], recipe, rng)
         middle = time.perf_counter()
-        micro_step(net, logmel, mixed, weight, recipe.train.label_smoothing, 1, EXACT)
+        micro_step(net, logmel, mixed, weight, recipe.train, 1, EXACT)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         spent["augment_s"] += middle - begun
