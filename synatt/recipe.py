@@ -252,9 +252,7 @@ class Recipe(Section):
         if fewest is not None and isinstance(workers, int) and fewest > workers:
             raise ValueError(f"train.min_workers: {fewest} is more than train.workers, {workers}")
         if self.train.consistency and (self.augment.mixup_p or self.augment.cutmix_p):
-            raise ValueError(
-                "train.consistency: needs augment.mixup_p and augment.cutmix_p 0: both mix other clips in"
-            )
+            raise ValueError("train.consistency: needs augment.mixup_p and augment.cutmix_p 0: both mix other clips in")
         names = [b.name for b in self.backbones]
         if twice := {n for n in names if names.count(n) > 1}:
             raise ValueError(f"backbones: name {sorted(twice)[0]!r} stands twice")
