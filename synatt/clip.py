@@ -17,13 +17,13 @@ def standardise(wave: np.ndarray) -> np.ndarray:
     """float32 ``[S]`` of the whole recording -> zero mean, unit standard deviation (Syn-Att, before any crop)."""
     # In single precision: the difference, 1e-6 of a deviation, is less than the rounding of 16-bit samples.
     with np.errstate(over="ignore", invalid="ignore"):
-        centred = wave - wave.mean()
+        centred = np.subtract(wave, wave.mean(), dtype=np.float32)
         std = float(np.sqrt(np.square(centred).mean()))
     if not math.isfinite(std):
         # Samples so large that their squares are not.
         mean, std = wave.mean(dtype=np.float64), float(wave.std(dtype=np.float64))
-        centred = wave - np.float32(mean)
-    return (centred / np.float32(max(std, 1e-8))).astype(np.float32, copy=False)
+        centred = np.subtract(wave, np.float32(mean), dtype=np.float32)
+    return np.divide(centred, np.float32(max(std, 1e-8)), out=centred)
 
 
 def fit(wave: np.ndarray, samples: int, pad: Pad, rng: np.random.Generator) -> np.ndarray:

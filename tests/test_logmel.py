@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import synatt
 from synatt import ensemble, logmel, step
@@ -154,10 +156,24 @@ def test_blocks_of_frames_give_what_one_dense_product_gives(
     for start, end in parts.get(silent, [(0, wave.shape[1])]):
         wave[:, start:end] = 0
     hop = wave.shape[1] // (settings.frames - 1)
-    padded = torch.nn.functional.pad(wave, (0, settings.n_fft))[:, : (settings.frames - 1) * hop + settings.n_fft]
-    found, dense = logmel._in_blocks(padded, hop, settings), logmel._at_once(padded, hop, settings)
+    found, dense = logmel._clip_by_clip(wave, hop, settings), logmel._at_once(wave, hop, settings)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, dense, rtol=0, atol=2e-3)
+
+
+@given(st.integers(1, 60_000), st.lists(st.integers(0, 59_999), max_size=3), st.booleans())
+def test_the_ends_of_what_is_heard_are_the_first_and_last_sample_that_is_not_zero(
+    length: int, loud: list[int], negative_zero: bool
+) -> None:
+    wave = np.zeros(length, np.float32)
+    at = sorted(i for i in loud if i < length)
+    wave[at] = -0.5
+    first, end = logmel._ends(wave)
+    assert (first, end) == (at[0], at[-1] + 1) if at else first == end
+    if negative_zero:
+        wave[wave == 0] = -0.0
+        first, end = logmel._ends(wave)
+        assert not at or first <= at[0] <= at[-1] < end
 
 
 @pytest.mark.parametrize("size", [1, 16, 1000])

@@ -6,7 +6,6 @@ Processor time, the lowest of the repeats: steps are timed by leaving out all th
 import time
 from collections.abc import Callable
 
-import numpy as np
 import soundfile
 import torch
 
@@ -26,24 +25,17 @@ def as_far_as(clips: list[torch.Tensor], settings: LogMel, last: str) -> None:
     """`logmel_batch` as far as the step `last`, without the logarithm."""
     window, _ = logmel._constants(settings, torch.device("cpu"))
     for clip_1S in clips:
-        samples = clip_1S.shape[-1]
-        hop = samples // (settings.frames - 1)
-        needed = (settings.frames - 1) * hop + settings.n_fft
-        padded = torch.nn.functional.pad(clip_1S, (0, max(0, needed - samples)))[..., :needed]
-        frames_TN, mel_TM = padded.unfold(1, settings.n_fft, hop)[0], torch.empty(settings.frames, settings.mel_bins)
-        start, stop = logmel._heard(padded[0].numpy(), len(frames_TN), hop, settings.n_fft)
-        for first in range(start, stop if last != STEPS[0] else start, logmel.BLOCK_FRAMES):
-            block_TN = frames_TN[first : min(first + logmel.BLOCK_FRAMES, stop)]
-            if last == STEPS[-1]:
-                logmel._mel(block_TN, settings, mel_TM[first:])
-                continue
-            windowed = block_TN * window
-            if last == "window":
-                continue
-            spectrum = torch.fft.rfft(windowed)
-            if last == "FFT":
-                continue
-            np.abs(spectrum.numpy())
+        hop = clip_1S.shape[-1] // (settings.frames - 1)
+        _, frames_TN = logmel._heard(clip_1S[0].numpy(), hop, settings)
+        if last in ("magnitude", "bands"):
+            magnitude_TF = logmel._magnitudes(frames_TN, settings)
+            if last == "bands":
+                logmel._sum_bands(magnitude_TF, settings, torch.empty(len(frames_TN), settings.mel_bins))
+        elif last != STEPS[0]:
+            for block_TN in frames_TN.split(logmel.BLOCK_FRAMES):
+                windowed_TN = block_TN * window
+                if last == "FFT":
+                    torch.fft.rfft(windowed_TN)
 
 
 def cases(wavs: tuple[str, ...], repeats: int) -> list[Case]:
