@@ -26,6 +26,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--part", type=int, action="append", default=[], help="only rows of this evaluation part; repeatable"
     )
+    p.add_argument(
+        "--least-confidence",
+        type=cli.probability,
+        default=0.0,
+        metavar="P",
+        help="leave tracks out whose largest probability is lower (0: none, as in Syn-Att)",
+    )
     p.add_argument("--fresh", action="store_true", help="start anew, dropping what an earlier run left in OUTPUT")
     cli.add_cluster(p)
     return p
@@ -38,7 +45,8 @@ def work(args: argparse.Namespace) -> str:
     from synatt.pseudo import pseudo
 
     rows = only_split(read_inputs(args.input), args.split, args.part)
-    return pseudo(rows, args.models, args.output, PredictSettings(fresh=args.fresh, address=args.address))
+    settings = PredictSettings(fresh=args.fresh, address=args.address)
+    return pseudo(rows, args.models, args.output, settings, args.least_confidence)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

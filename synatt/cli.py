@@ -56,6 +56,17 @@ def positive(text: str) -> int:
     return count(text, 1)
 
 
+def probability(text: str) -> float:
+    """An option's value as a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
 def add_input(p: argparse.ArgumentParser, what: str, required: bool = True) -> None:
     p.add_argument(
         "--input", action="append", required=required, default=[], metavar="PATH", help=f"{what}; repeatable"

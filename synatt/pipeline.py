@@ -223,7 +223,7 @@ def _eval_rows(rows: Callable[[], Manifest], recipe: Recipe) -> Manifest:
 
 
 def _pseudo(rows: Callable[[], Manifest], recipe: Recipe, models: str, output: str) -> None:
-    pseudo(_eval_rows(rows, recipe), [models], output, PredictSettings())
+    pseudo(_eval_rows(rows, recipe), [models], output, PredictSettings(), recipe.train.soft_label_least)
 
 
 def _predict(rows: Callable[[], Manifest], recipe: Recipe, models: str, output: str) -> None:

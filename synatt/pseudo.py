@@ -13,17 +13,17 @@ from synatt.worklist import of_table
 log = logging.getLogger("synatt")
 
 
-def pseudo(rows: Manifest, models: list[str], output: str, settings: PredictSettings) -> str:
+def pseudo(rows: Manifest, models: list[str], output: str, settings: PredictSettings, least: float = 0.0) -> str:
     """Write a manifest of `rows` whose `p` is the ensemble's mean class probabilities, the label of stage 2.
 
-    Any label a row has is dropped: the models' opinion replaces it. Recordings without an answer are left out and
-    stand in `problems.parquet`.
+    Any label a row has is dropped: the models' opinion replaces it. Recordings without an answer, and those whose
+    largest probability is below `least`, are left out and stand in `problems.parquet`.
 
     Returns:
         the path of the manifest.
 
     Raises:
-        UsageError: there is no row, or none could be scored.
+        UsageError: there is no row, none could be scored, or the models are not so sure of any.
     """
     if not len(rows):
         raise UsageError("no unlabelled track to give soft labels to")
@@ -40,16 +40,29 @@ def pseudo(rows: Manifest, models: list[str], output: str, settings: PredictSett
             strict=True,
         )
     )
-    kept = [row for row in rows.table.drop_columns(["label", "p"]).to_pylist() if row["track"] in scored]
-    for row in kept:
+    found = [row for row in rows.table.drop_columns(["label", "p"]).to_pylist() if row["track"] in scored]
+    for row in found:
         row["p"] = list(scored[row["track"]])
+    kept = [row for row in found if max(row["p"]) >= least]
+    unsure = [row for row in found if max(row["p"]) < least]
+    if not kept:
+        raise UsageError(f"the models are less than {least:g} sure of each of the {len(found)} tracks")
     bad = table.filter(pc.equal(table.column("status"), "error")).select(["track", "path", "error"]).to_pylist()
     problems = [
         {"kind": b["error"].partition(":")[0], "track": b["track"], "path": b["path"], "detail": b["error"]}
         for b in bad
     ]
+    problems += [
+        {
+            "kind": "unsure",
+            "track": row["track"],
+            "path": row["path"],
+            "detail": f"unsure: the largest probability is {max(row['p']):.3f}, wanted are {least:g}",
+        }
+        for row in unsure
+    ]
     storage.write_table(storage.join(output, "problems.parquet"), manifest.problems_table(problems))
     target = storage.join(output, "manifest.parquet")
     manifest.write(target, manifest.build(kept, classes))
-    log.info("soft labels for %d tracks, %d without", len(kept), len(problems))
+    log.info("soft labels for %d tracks; %d without, %d of them unsure", len(kept), len(problems), len(unsure))
     return target

@@ -135,6 +135,11 @@ class Train(Section):
 
     label_smoothing: Probability = 0.05
     focal_gamma: NotNegative = Field(0.0, description="focal loss: clips it is sure of count less; not part of Syn-Att")
+    soft_label_least: Probability = Field(
+        0.0,
+        description="the pipeline's semi-supervised stage does without tracks of which the ensemble is less sure; not "
+        "part of Syn-Att",
+    )
     balance_classes: bool = Field(False, description="all classes weigh alike in the loss; not part of Syn-Att")
     consistency: NotNegative = Field(
         0.0,

@@ -188,6 +188,24 @@ def test_train_with_soft_labels_uses_the_second_stage(job, work, tiny_yaml):
     assert not (work / "second" / "TinyConv").exists()
 
 
+def test_pseudo_leaves_tracks_out_that_the_models_are_not_sure_of(job, work):
+    argv = ["--input", work / "data", "--split", "eval", "--models", work / "models", "--output", work / "soft"]
+    largest = np.sort(manifest.soft_labels(manifest.read(str(work / "soft" / "manifest.parquet"))).max(axis=1))
+    least = float(largest[5:7].mean())
+    code, out, err = job("pseudo", *argv, "--least-confidence", least)
+    assert code == 0, err
+    soft = manifest.read(out.splitlines()[-1])
+    np.testing.assert_array_equal(np.sort(manifest.soft_labels(soft).max(axis=1)), largest[6:])
+    problems = pd.read_parquet(work / "soft" / "problems.parquet")
+    assert problems.kind.tolist() == ["unsure"] * 6
+    assert not set(problems.track) & set(soft.column("track"))
+    assert problems.detail.str.contains(f"wanted are {least:g}").all()
+    code, _, err = job("pseudo", *argv, "--least-confidence", "1")
+    assert code == 2 and "less than 1 sure of each of the 12 tracks" in err.splitlines()[-1]
+    code, _, err = job("pseudo", *argv, "--least-confidence", "80%")
+    assert code == 2 and "'80%' is not a number from 0 to 1" in err.splitlines()[-1]
+
+
 def test_evaluate_writes_the_report(job, work, spcup):
     argv = ["--input", work / "pred", "--labels", spcup.parent / "truth.csv", "--models", work / "models"]
     code, out, err = job("evaluate", *argv, "--output", work / "report")
