@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -56,11 +56,11 @@ def create_pretrained(timm_name: str, weights: Weights, **kwargs: Any) -> nn.Mod
         if weights.source == "hub":
             # The hub's client raises many types for 'not reachable'; their first line is the cause.
             raise WeightsError(
-                f"cannot get the weights of {timm_name} from timm's hub ({_first_line(err)}); on a machine without it, "
+                f"cannot get the weights of {timm_name} from timm's hub ({first_line(err)}); on a machine without it, "
                 "put the weight files into a folder and give --set weights.source=folder --set weights.folder=DIR"
             ) from err
         raise WeightsError(
-            f"cannot create {timm_name} with weights.source={weights.source}: {_first_line(err)}"
+            f"cannot create {timm_name} with weights.source={weights.source}: {first_line(err)}"
         ) from err
 
 
@@ -72,7 +72,7 @@ def _overlay(timm_name: str, weights: Weights) -> dict[str, Any] | None:
     if weights.source == "folder":
         assert weights.folder is not None
         # A torch pickle could run code; timm then loads it with weights_only.
-        return {"file": _on_disk(find_in_folder(weights.folder, timm_name)), "custom_load": False}
+        return {"file": on_disk(find_in_folder(weights.folder, timm_name)), "custom_load": False}
     if weights.source == "package":
         return {"state_dict": package_state(timm_name), "custom_load": False}
     return None
@@ -85,22 +85,30 @@ def find_in_folder(folder: str, timm_name: str) -> str:
     snapshot, a hub cache), with the weight tag or without, and the release file that timm itself would download
     (``efficientnet_b0_ra-3dd342df.pth``); suffix safetensors, pth, pt or bin.
     """
+    architecture, _, tag = timm_name.partition(".")
+    return find_named(
+        folder, timm_name, lambda: (timm_name, _release_file(timm_name), f"{architecture}_{tag}", architecture)
+    )
+
+
+def find_named(folder: str, backbone: str, names: Callable[[], Sequence[str]]) -> str:
+    """Path or URI of the first weight file in a folder that goes by one of `names`, the first name first."""
     if not storage.is_dir(folder):
         raise WeightsError(f"weights.folder {storage.shown(folder)} is not a folder")
-    architecture, _, tag = timm_name.partition(".")
     files = [PurePosixPath(name) for name, _ in storage.list_files(folder) if name.endswith(WEIGHT_SUFFIXES)]
-    for name in (timm_name, _release_file(timm_name), f"{architecture}_{tag}", architecture):
+    wanted = names()
+    for name in wanted:
         for file in files:
             if name in _names(file):
                 return storage.join(folder, str(file))
     found = ", ".join(f.name for f in files[:5]) or "no weight file"
     raise WeightsError(
-        f"{storage.shown(folder)} holds no weights of {timm_name}: wanted {timm_name}.safetensors, found {found}"
+        f"{storage.shown(folder)} holds no weights of {backbone}: wanted {wanted[0]}.safetensors, found {found}"
     )
 
 
-def _on_disk(path: str) -> str:
-    """`path`, or where a bucket's file has been copied to: timm reads from a disk."""
+def on_disk(path: str) -> str:
+    """`path`, or where a bucket's file has been copied to: timm and torch read from a disk."""
     if not storage.is_uri(path):
         return storage.absolute(path)
     at = storage.info(path)
@@ -117,7 +125,7 @@ def _release_file(timm_name: str) -> str:
     try:
         settings = timm.models.get_pretrained_cfg(timm_name)
     except RuntimeError as err:
-        raise WeightsError(f"timm {timm.__version__}: {_first_line(err)}") from None
+        raise WeightsError(f"timm {timm.__version__}: {first_line(err)}") from None
     return str(settings.url if settings and settings.url else "").rpartition("/")[2]
 
 
@@ -199,10 +207,11 @@ def load_state(path: str) -> dict[str, torch.Tensor]:
     try:
         return load(storage.read_bytes(path))
     except SafetensorError as err:
-        raise WeightsError(f"{path} is not a whole safetensors file: {_first_line(err)}") from None
+        raise WeightsError(f"{path} is not a whole safetensors file: {first_line(err)}") from None
 
 
-def _first_line(err: BaseException) -> str:
+def first_line(err: BaseException) -> str:
+    """Type and cause of an error, in one short line."""
     text = [line.strip() for line in str(err).strip().splitlines()] or [""]
     # torch's 'Error(s) in loading state_dict for X:' has the first of them on the next line.
     said = " ".join(text[:2]) if text[0].endswith(":") else text[0]
