@@ -134,8 +134,7 @@ class Ensemble:
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.models: list[TrainedModel] = [load_model(folder) for folder in plan.folders]
         self._embeds = [
-            make_embed(m.net, self.device, plan.inference, m.digest, (m.recipe.logmel.mel_bins, m.recipe.logmel.frames))
-            for m in self.models
+            make_embed(m.net, self.device, plan.inference, m.digest, m.recipe.feature_shape) for m in self.models
         ]
 
     @torch.inference_mode()

@@ -72,9 +72,12 @@ def explain_rows(rows: Rows, classes: Sequence[str], plan: EnsemblePlan, example
     why_not = _why_not(rows, classes, plan)
     if why_not:
         return Explanations(rows, why_not=why_not)
+    pictures = {v.key for v in plan.views if v.recipe.logmel.kind == "log_mel"}
+    if not pictures:
+        return Explanations(rows, why_not="heat maps are drawn on log-mels, and these models take the waveform itself")
     ensemble = Ensemble(plan)
     # Members that look at other log-mels see another crop: only maps of one and the same picture have a mean.
-    key = max(dict.fromkeys(plan.view_of), key=plan.view_of.count)
+    key = max((k for k in dict.fromkeys(plan.view_of) if k in pictures), key=plan.view_of.count)
     view = next(v for v in plan.views if v.key == key)
     kinds: dict[int, list[str]] = {}
     for example in examples:

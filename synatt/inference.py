@@ -127,6 +127,9 @@ def folded(net: Attributor) -> Attributor:
     with `net`; without such batch norms, and where the result would give something else, it is `net` itself.
     """
     assert not net.training, "batch norms of a network in training have no fixed statistics"
+    if net.takes_waveform:
+        # Torchaudio's encoders have none, and cannot be shown a picture.
+        return net
     pairs = _norms_after_convolutions(net)
     if not pairs:
         return net

@@ -101,8 +101,11 @@ def logmel_batch(wave_BS: torch.Tensor, settings: LogMel) -> torch.Tensor:
 
     Where `settings.normalise` asks for it, bands are then normalised (see `synatt.bandnorm`).
 
-    No gradients flow through it on a CPU, where numpy does a part. The hop is ``S // (T - 1)`` samples.
+    No gradients flow through it on a CPU, where numpy does a part. The hop is ``S // (T - 1)`` samples. With `kind`
+    'waveform' it is the clips themselves, ``[B, 1, S]``, for networks that make their own features.
     """
+    if settings.kind == "waveform":
+        return wave_BS[:, None]
     hop = wave_BS.shape[-1] // (settings.frames - 1)
     db_BMT = (_clip_by_clip if wave_BS.device.type == "cpu" else _at_once)(wave_BS, hop, settings)
     if settings.normalise == "none":
@@ -199,7 +202,7 @@ def log_mel(waveform: "np.ndarray | torch.Tensor", recipe: Recipe) -> np.ndarray
             recipe's clip, after the whole was brought to zero mean and unit standard deviation.
 
     Returns:
-        float32 ``[M, T]`` in dB.
+        float32 ``[M, T]`` in dB; the clip itself, ``[1, S]``, under a recipe of `logmel.kind` 'waveform'.
 
     Raises:
         AudioError: the waveform is empty, constant, not finite or not a float vector.

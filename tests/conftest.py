@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
 import torch
+import torchaudio
 from hypothesis import settings
 
-from synatt import backbones, model
+from synatt import backbones, model, selfsupervised
 from synatt.clipstore import ClipStore, plan_shards, store_shard
 from synatt.recipe import Recipe
 from synatt.recipefile import build_recipe
@@ -84,6 +86,46 @@ def make_tiny_recipe(timm: str = "test_convnext", name: str = "Tiny", **changes:
         "backbones": [{"name": name, "timm": timm, "batch": [4, 4], "epochs": [2, 2]}],
     }
     return build_recipe({**values, **changes})
+
+
+def make_tiny_waveform_recipe(timm: str = "torchaudio/tiny_wav2vec2", name: str = "Wave", **changes: object) -> Recipe:
+    """The same for a network that is shown the clip itself; needs the fixture `tiny_encoders`."""
+    calm = {"mask_p": 0.0, "jpeg_p": 0.0}
+    return make_tiny_recipe(timm, name, **{"logmel": {"kind": "waveform"}, "augment": calm, **changes})
+
+
+@pytest.fixture
+def tiny_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three small speech encoders: as the base models are built, as the large ones, and as WavLM."""
+    small = {
+        "extractor_mode": "group_norm",
+        "extractor_conv_layer_config": [(16, 10, 5), (16, 8, 8), (16, 4, 4)],
+        "extractor_conv_bias": False,
+        "encoder_embed_dim": 32,
+        "encoder_projection_dropout": 0.1,
+        "encoder_pos_conv_kernel": 8,
+        "encoder_pos_conv_groups": 4,
+        "encoder_num_layers": 3,
+        "encoder_num_heads": 4,
+        "encoder_attention_dropout": 0.1,
+        "encoder_ff_interm_features": 48,
+        "encoder_ff_interm_dropout": 0.1,
+        "encoder_dropout": 0.1,
+        "encoder_layer_norm_first": False,
+        "encoder_layer_drop": 0.1,
+        "aux_num_out": None,
+    }
+    large = {"extractor_mode": "layer_norm", "extractor_conv_bias": True, "encoder_layer_norm_first": True}
+    made = {
+        "tiny_wav2vec2": partial(torchaudio.models.wav2vec2_model, **small),
+        "tiny_large": partial(torchaudio.models.wav2vec2_model, **{**small, **large}),
+        "tiny_wavlm": partial(torchaudio.models.wavlm_model, **small, encoder_num_buckets=8, encoder_max_distance=16),
+    }
+    for name, factory in made.items():
+        monkeypatch.setattr(torchaudio.models, name, factory, raising=False)
+        monkeypatch.setitem(
+            selfsupervised.KNOWN, name, selfsupervised.Known(name, f"{name}_ls960.pth", "large" in name)
+        )
 
 
 @pytest.fixture

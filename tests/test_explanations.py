@@ -16,7 +16,7 @@ from synatt.explanations import explain_rows
 from synatt.logmel import logmel_batch
 from synatt.scored import Rows
 from synatt.staging import stage
-from tests.conftest import CLASSES, MakeModel, make_tiny_recipe
+from tests.conftest import CLASSES, MakeModel, make_tiny_recipe, make_tiny_waveform_recipe
 from tests.explainrun import write_predictions
 
 
@@ -65,6 +65,23 @@ def test_of_models_that_look_at_other_clips_those_are_taken_that_most_share(
     found = explain_rows(evaluate([out], bootstrap=0).rows, CLASSES, plan(three), [Example(0, "asked")])
     assert (found.members, found.n_models) == (2, 3)
     assert found.clips[0].wave.shape == (16_000,)
+
+
+@pytest.mark.usefixtures("tiny_encoders")
+def test_models_that_take_the_waveform_have_no_map(
+    make_model: MakeModel, models: list[str], clip_paths: list[str], tmp_path: Path
+) -> None:
+    waves = [make_model(f"W{i}", i, make_tiny_waveform_recipe(name=f"W{i}")) for i in range(3)]
+    out = write_predictions(tmp_path / "waves", waves, clip_paths[:2])
+    found = explain_rows(evaluate([out], bootstrap=0).rows, CLASSES, plan(waves), [Example(0, "asked")])
+    assert (found.clips, found.view) == ((), None)
+    assert "these models take the waveform itself" in str(found.why_not)
+    # Beside others they have their part in the answer, and none in the map, though they are more.
+    mixed = [*waves, *models]
+    out = write_predictions(tmp_path / "mixed", mixed, clip_paths[:2])
+    found = explain_rows(evaluate([out], bootstrap=0).rows, CLASSES, plan(mixed), [Example(0, "asked")])
+    assert (found.members, found.n_models) == (2, 5)
+    assert found.clips[0].logmel.shape == (32, 64)
 
 
 def test_a_clip_that_cannot_be_shown_says_why(rows: Rows, models: list[str], clip_paths: list[str]) -> None:
