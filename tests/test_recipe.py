@@ -182,6 +182,25 @@ def test_a_bad_override_is_one_line_naming_the_key_and_what_is_allowed(override:
     assert len(message) < 500
 
 
+@pytest.mark.parametrize(
+    ("recipe", "override", "said"),
+    [
+        (
+            "wavlm",
+            "logmel.kind=log_mel",
+            "logmel.kind: torchaudio/wavlm_base_plus needs waveform, and is given log_mel",
+        ),
+        ("wavlm", "backbones.1.timm=resnet50d", "logmel.kind: resnet50d needs log_mel, and is given waveform"),
+        ("part1", "backbones.2.timm=torchaudio/wavlm_base", "logmel.kind: torchaudio/wavlm_base needs waveform"),
+        ("wavlm", "augment.mask_p=0.5", "augment.mask_p: is for log-mels; with logmel.kind=waveform it must be 0"),
+        ("wavlm", "augment.jpeg_p=0.5", "augment.jpeg_p: is for log-mels"),
+        ("wavlm", "augment.warp_p=0.5", "augment.warp_p: is for log-mels"),
+    ],
+)
+def test_backbones_and_augmentation_fit_what_is_shown(recipe: str, override: str, said: str) -> None:
+    assert said in error(load_recipe, recipe, [override])
+
+
 def test_an_error_names_the_file_it_is_in(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("backbones: []\nseeds: 3\n")
     assert "mine.yaml" in error(load_recipe, str(tmp_path / "mine.yaml"))
