@@ -71,11 +71,11 @@ def _has_bfloat16() -> bool:
 
 
 def make_embed(net: Attributor, device: torch.device, how: Inference, key: str, shape: tuple[int, int]) -> Embed:
-    """What turns log-mels into `net`'s embeddings on `device`, where `net` is moved, channels last.
+    """What turns log-mels (or clips) into `net`'s embeddings on `device`, where `net` is moved, pictures channels last.
 
     Args:
         key: stands for the network's weights; what OpenVINO made of them is kept on this machine under it.
-        shape: mel bins and frames of a log-mel.
+        shape: of what it is shown, `Recipe.feature_shape`.
 
     Raises:
         UsageError: see `Inference.check`.
@@ -83,7 +83,9 @@ def make_embed(net: Attributor, device: torch.device, how: Inference, key: str, 
     how.check(device)
     if how.engine == "openvino":
         return _by_openvino(net, how, f"{key}-{shape[0]}x{shape[1]}", shape)
-    net.to(device).to(memory_format=torch.channels_last)
+    net.to(device)
+    if not net.takes_waveform:
+        net.to(memory_format=torch.channels_last)
     fast, precision = folded(net), choose_precision(how.precision, device)
 
     def embed(logmel_BMT: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,9 @@ def arranged(net: Attributor, settings: Train, device: torch.device) -> Attribut
         except (AssertionError, AttributeError, NotImplementedError):
             name = type(net.backbone).__name__
             raise UsageError(f"train.grad_checkpointing: {name} cannot recompute its activations") from None
-    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    # A speech encoder has no pictures, and a weight of WavLM's with four axes only looks like one.
+    pictures = settings.channels_last and not net.takes_waveform
+    layout = torch.channels_last if pictures else torch.contiguous_format
     net = net.to(device).to(memory_format=layout)  # type: ignore[call-overload]
     if settings.compile:
         net.compile()

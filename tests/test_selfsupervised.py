@@ -98,6 +98,13 @@ def test_recomputed_activations_give_the_same_gradient(name: str) -> None:
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
+def test_nothing_in_an_encoder_is_laid_out_as_a_picture() -> None:
+    recipe = make_tiny_waveform_recipe("torchaudio/tiny_wavlm")
+    net = arranged(backbones.create(recipe.backbones[0], recipe), Train(channels_last=True), CPU)
+    assert any(p.ndim == 4 for p in net.parameters())
+    assert all(p.stride() == torch.empty(p.shape).stride() for p in net.parameters())
+
+
 def test_while_the_backbone_is_frozen_the_weights_of_the_layers_learn() -> None:
     recipe = make_tiny_waveform_recipe()
     net = backbones.create(recipe.backbones[0], recipe)
