@@ -280,6 +280,8 @@ class Recipe(Section):
             if b.takes_waveform != waveform:
                 right = "waveform" if b.takes_waveform else "log_mel"
                 raise ValueError(f"logmel.kind: {b.timm} needs {right}, and is given {self.logmel.kind}")
+        if waveform and (idle := self.logmel.model_dump().items() - LogMel(kind="waveform").model_dump().items()):
+            raise ValueError(f"logmel.{min(idle)[0]}: is of a log-mel; leave it out with logmel.kind=waveform")
         for key in ("mask_p", "jpeg_p", "warp_p"):
             if waveform and getattr(self.augment, key) > 0:
                 raise ValueError(f"augment.{key}: is for log-mels; with logmel.kind=waveform it must be 0")

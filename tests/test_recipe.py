@@ -192,6 +192,7 @@ def test_a_bad_override_is_one_line_naming_the_key_and_what_is_allowed(override:
         ),
         ("wavlm", "backbones.1.timm=resnet50d", "logmel.kind: resnet50d needs log_mel, and is given waveform"),
         ("part1", "backbones.2.timm=torchaudio/wavlm_base", "logmel.kind: torchaudio/wavlm_base needs waveform"),
+        ("wavlm", "logmel.n_fft=512", "logmel.n_fft: is of a log-mel; leave it out with logmel.kind=waveform"),
         ("wavlm", "augment.mask_p=0.5", "augment.mask_p: is for log-mels; with logmel.kind=waveform it must be 0"),
         ("wavlm", "augment.jpeg_p=0.5", "augment.jpeg_p: is for log-mels"),
         ("wavlm", "augment.warp_p=0.5", "augment.warp_p: is for log-mels"),
