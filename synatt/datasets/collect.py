@@ -76,8 +76,10 @@ def collect(inputs: Sequence[str], layouts: Sequence[str], options: Options) -> 
         return Collected(None, problem_table)
     manifest = _manifest(rows, found, classes, options)
     if options.metadata:
+        before = manifest
         manifest, spoken = with_metadata(manifest, options.metadata)
         log.info("metadata speaks of %d of %d tracks", spoken, len(manifest))
+        manifest = _voices_apart(manifest, before, rows["set"].to_numpy(), found, options)
     return Collected(manifest, problem_table)
 
 
@@ -227,6 +229,29 @@ def _manifest(rows: pd.DataFrame, found: list[Found], classes: tuple[str, ...] |
         if pa.types.is_string(kind):
             table[name] = table[name].astype("object").where(table[name].notna(), None)
     return build(table[list(COLUMNS)], classes)
+
+
+def _voices_apart(
+    manifest: Manifest, before: Manifest, sets: np.ndarray, found: list[Found], options: Options
+) -> Manifest:
+    """`manifest` with the folds of sets whose rule knew no speakers drawn by speaker, where metadata has named some.
+
+    Args:
+        before: the same rows without the metadata.
+        sets: number of each row's set in `found`.
+    """
+    now = manifest.table.select(["label", "speaker", "track", "fold"]).to_pandas(
+        types_mapper={pa.int8(): pd.Int8Dtype()}.get
+    )
+    named = (now["speaker"].notna() & pd.Series(before.column("speaker")).isna()).to_numpy()
+    for number, one in enumerate(found):
+        mine = (sets == number) & now["fold"].notna().to_numpy()
+        if one.rule == "stratified" and (mine & named).any():
+            label, speaker, track = (now[name][mine].to_numpy() for name in ("label", "speaker", "track"))
+            now.loc[mine, "fold"] = folds.by_speaker(label.astype(int), speaker, track, options.folds, options.seed)
+    at = manifest.table.column_names.index("fold")
+    fold = pa.array(now["fold"], pa.int8(), from_pandas=True)
+    return build(manifest.table.set_column(at, "fold", fold).replace_schema_metadata(None), manifest.classes)
 
 
 def _folds(rows: pd.DataFrame, rule: str, options: Options) -> np.ndarray:

@@ -1,12 +1,15 @@
 """A table beside the audio fills what the layout does not say, and changes nothing else."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from synatt import manifest
+from synatt.datasets.collect import collect
 from synatt.datasets.metadata import with_metadata
+from synatt.datasets.options import Options
 from synatt.datasets.tables import TableError
 
 
@@ -59,3 +62,27 @@ def test_parquet_and_several_tables(rows: manifest.Manifest, tmp_path: Path) -> 
 def test_a_table_that_cannot_be_used_is_one_line(rows: manifest.Manifest, tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(TableError, match=says):
         with_metadata(rows, [write(tmp_path / "m.csv", text)])
+
+
+def test_folds_hold_voices_apart_where_a_table_names_them_and_else_stay_the_methods(
+    tmp_path: Path, put: Callable[[Path, Iterable[str]], None], data: Path
+) -> None:
+    # In the competition's layout, whose folds are by label. Class 0 has five voices, class 1 two; others are unknown.
+    own = tmp_path / "own" / "training"
+    tracks = [f"{c}{i:02d}.wav" for c in range(6) for i in range(10)]
+    put(own, tracks)
+    write(own / "labels.csv", "\n".join(["track,algorithm", *(f"{t},{t[0]}" for t in tracks), ""]))
+    said = [f"0{i:02d}.wav,v{i % 5}" for i in range(10)] + [f"1{i:02d}.wav,w{i % 2}" for i in range(10)]
+    table = write(tmp_path / "m.csv", "\n".join(["track,voice", *said, ""]))
+    inputs = [str(own.parent), str(data / "vctk-sr16k-dataset")]
+    plain, named = (collect(inputs, ["auto", "auto"], Options(metadata=m)).manifest for m in ((), (table,)))
+    assert plain is not None and named is not None
+    assert plain.column("track") == named.column("track")
+    frame, before = named.table.to_pandas(), plain.table.to_pandas()["fold"]
+    assert (frame["fold"].notna() & before.notna()).all()
+    folds = {voice: rows["fold"].unique().tolist() for voice, rows in frame.groupby("voice")}
+    assert sorted(folds[f"v{i}"][0] for i in range(5)) == [0, 1, 2, 3, 4]
+    assert [len(folds[f"v{i}"]) for i in range(5)] == [1] * 5
+    assert all(len(folds[voice]) > 1 for voice in ("w0", "w1"))
+    other = frame["source"] == "vctk"
+    assert other.any() and frame["fold"][other].equals(before[other])
