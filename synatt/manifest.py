@@ -181,13 +181,19 @@ def read(path: str, classes: tuple[str, ...] | None = None) -> Manifest:
     if storage.is_dir(path):
         path = storage.join(path, "manifest.parquet")
     suffix = path.lower()
+    # Arrow's threads give back the Python object they read from some time later; a process that ends just then, since
+    # the manifest cannot be used, is aborted instead (apache/arrow#34314): texts are read without threads.
     try:
         if suffix.endswith(".parquet"):
             table = storage.read_table(path)
         elif suffix.endswith(".csv"):
-            table = pacsv.read_csv(io.BytesIO(storage.read_bytes(path)), convert_options=_text_keys())
+            table = pacsv.read_csv(
+                io.BytesIO(storage.read_bytes(path)), pacsv.ReadOptions(use_threads=False), convert_options=_text_keys()
+            )
         elif suffix.endswith(".jsonl"):
-            table = pajson.read_json(io.BytesIO(storage.read_bytes(path)), parse_options=_text_values())
+            table = pajson.read_json(
+                io.BytesIO(storage.read_bytes(path)), pajson.ReadOptions(use_threads=False), _text_values()
+            )
         else:
             raise ManifestError(f"{path}: a manifest ends in {', '.join(MANIFEST_SUFFIXES)}")
     except pa.ArrowInvalid as err:

@@ -120,7 +120,9 @@ def _read_text_columns(path: str) -> tuple[pd.DataFrame, list[str] | None]:
         return _read_csv(path), None
     if path.endswith((".jsonl", ".json")):
         try:
-            return _as_text(pajson.read_json(io.BytesIO(storage.read_bytes(path)))), None
+            # Without threads, see `manifest.read`.
+            alone = pajson.ReadOptions(use_threads=False)
+            return _as_text(pajson.read_json(io.BytesIO(storage.read_bytes(path)), alone)), None
         except pa.ArrowInvalid as err:
             raise LabelsError(f"{path} is not JSON lines: {str(err).splitlines()[0]}") from None
     if not storage.exists(path):

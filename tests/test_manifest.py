@@ -1,5 +1,7 @@
 """The manifest: round trips, keys that stay text, and one line for whatever breaks it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -211,3 +213,23 @@ def test_problems_are_a_table_even_when_there_are_none() -> None:
     for given_rows in ([], rows):
         assert manifest.problems_table(given_rows).to_pylist() == given_rows
         assert manifest.problems_table(given_rows).schema.equals(manifest.PROBLEMS)
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl"])
+def test_reading_text_leaves_no_thread_of_arrows_pool_that_could_abort_a_process_that_ends(
+    tmp_path: Path, name: str
+) -> None:
+    texts = {"m.csv": "track,path,label\na,/a.wav,x\n", "m.jsonl": '{"track": "a", "path": "/a.wav", "label": "x"}\n'}
+    (tmp_path / name).write_text(texts[name])
+    code = (
+        "import os, sys, pyarrow.csv, pyarrow.json\n"
+        "from synatt import manifest\n"
+        "count = lambda: len(os.listdir('/proc/self/task'))\n"
+        "before = count()\n"
+        "try: manifest.read(sys.argv[1])\n"
+        "except manifest.ManifestError: print(count() - before)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    # One thread that reads the file; as many as there are cores would parse it.
+    assert int(done.stdout) <= 1
