@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from synatt import manifest, outliers, recipe
+from synatt import manifest, outliers, sections
 from synatt.clipstore import ClipStore, plan_shards, shard_name, store_shard
 from synatt.errors import UsageError
 from synatt.manifest import Manifest
@@ -64,7 +64,7 @@ def test_what_cannot_be_is_one_line(rows: Manifest, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_recipe_allows_what_there_is() -> None:
-    assert get_args(recipe.Vocoder) == tuple(VOCODERS)
+    assert get_args(sections.Vocoder) == tuple(VOCODERS)
 
 
 @pytest.mark.parametrize("kind", LIGHT)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synatt import recipe
+from synatt import sections
 from synatt.errors import UsageError
 from synatt.perturb import KINDS, LEVELS, SPCUP_KINDS, apply, check_kinds, choose, perturb
 from synatt.perturb.signal import PEAK, limit
@@ -91,7 +91,7 @@ def test_silence_a_click_and_one_sample_pass(kind: str) -> None:
 
 
 def test_the_recipe_allows_what_the_suite_knows() -> None:
-    assert get_args(recipe.Kind) == KINDS and get_args(recipe.Level) == LEVELS[1:]
+    assert get_args(sections.Kind) == KINDS and get_args(sections.Level) == LEVELS[1:]
 
 
 def test_the_limiter_scales_only_what_is_too_loud() -> None:
