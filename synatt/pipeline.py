@@ -131,7 +131,7 @@ def plan_stages(recipes: Sequence[Recipe], output: str, settings: PipelineSettin
         tuned, fills = path(name, "tune"), path(name, "supervised")
         reads = [data]
         if recipe.tune.run:
-            reads.append(add(f"{name}: tune", [data], values, tuned, _bind(_tune, rows, recipe, tuned, clips)))
+            reads.append(add(f"{name}: tune", [data], values, tuned, _bind(_tune, rows, recipe, tuned, clips, None)))
         trained[name] = add(
             f"{name}: supervised", reads, values, fills, _bind(_train, rows, recipe, fills, tuned, clips, None)
         )
@@ -142,9 +142,16 @@ def plan_stages(recipes: Sequence[Recipe], output: str, settings: PipelineSettin
         soft[name] = add(f"{name}: soft labels", [trained[name]], None, fills, run)
     softs = [path(r.name, "soft") for r in recipes]
     for recipe in recipes:
-        name, fills = recipe.name, path(recipe.name, "semi-supervised")
-        run = _bind(_train, rows, recipe, fills, path(name, "tune"), clips, softs)
-        trained[name] = add(f"{name}: semi-supervised", [trained[name], *soft.values()], None, fills, run)
+        name, fills, tuned = recipe.name, path(recipe.name, "semi-supervised"), path(recipe.name, "tune")
+        reads = [trained[name], *soft.values()]
+        if recipe.tune.run and recipe.tune.judges_unseen:
+            # Networks that were taught soft labels call more unknown: the first round's decision is not theirs.
+            tuned = path(name, "tune-semi-supervised")
+            reads.append(
+                add(f"{name}: tune again", reads, None, tuned, _bind(_tune, rows, recipe, tuned, clips, softs))
+            )
+        run = _bind(_train, rows, recipe, fills, tuned, clips, softs)
+        trained[name] = add(f"{name}: semi-supervised", reads, None, fills, run)
     final = []
     for recipe in recipes:
         name, fills = recipe.name, path("predictions", recipe.name)
@@ -202,15 +209,19 @@ def _prepare(output: str, settings: PipelineSettings) -> None:
         manifest.write(storage.join(output, "manifest.parquet"), manifest.concat([manifest.read(p) for p in given]))
 
 
-def _tune(rows: Callable[[], Manifest], recipe: Recipe, output: str, clips: str) -> None:
-    tune(rows(), recipe, output, 0, None, FitSettings(clips=clips))
+def _tune(rows: Callable[[], Manifest], recipe: Recipe, output: str, clips: str, softs: list[str] | None) -> None:
+    tune(rows(), recipe, output, 0 if softs is None else 1, _soft(softs), FitSettings(clips=clips))
+
+
+def _soft(paths: list[str] | None) -> Manifest | None:
+    return None if paths is None else manifest.concat([manifest.read(p) for p in paths])
 
 
 def _train(
     rows: Callable[[], Manifest], recipe: Recipe, output: str, choice: str, clips: str, softs: list[str] | None
 ) -> None:
     epochs, confidences = read_choice(choice if recipe.tune.run else None)
-    soft = None if softs is None else manifest.concat([manifest.read(p) for p in softs])
+    soft = _soft(softs)
     train(rows(), recipe, output, 0 if soft is None else 1, soft, FitSettings((), epochs, confidences, clips))
 
 

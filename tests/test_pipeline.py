@@ -57,6 +57,20 @@ def test_tuning_joins_where_the_recipe_asks_for_it_and_evaluation_where_there_ar
     ]
 
 
+def test_a_decision_is_fitted_anew_for_networks_that_learnt_from_soft_labels(data):
+    made = {stage.name: stage for stage in stages(data, [load_recipe("robust")], labels=False)}
+    assert list(made) == [
+        "prepare",
+        "robust: tune",
+        "robust: supervised",
+        "robust: soft labels",
+        "robust: tune again",
+        "robust: semi-supervised",
+        "robust: predict",
+    ]
+    assert made["robust: tune again"].output != made["robust: tune"].output
+
+
 def keys(data, *overrides):
     return {s.name: s.key for s in stages(data, [load_recipe("part1", overrides), load_recipe("part2")])}
 

@@ -165,3 +165,20 @@ def test_the_epoch_is_chosen_by_the_decision_and_not_by_the_largest_logit(tmp_pa
     plain = task.recipe.model_copy(update={"tune": task.recipe.tune.model_copy(update={"unseen_generators": False})})
     same = replace(said, recipe=plain).with_decisions(pd.DataFrame(curve))
     assert DECIDED not in same
+
+
+def test_a_fold_that_does_without_a_class_does_without_what_soft_labels_call_it() -> None:
+    rows = [
+        {"track": f"t{i}", "path": "/p", "label": c, "fold": i % 2, "split": "train"}
+        for i, c in enumerate(np.repeat(np.arange(6), 4).tolist())
+    ]
+    soft = np.full((6, 6), 0.02, np.float32) + np.eye(6, dtype=np.float32) * 0.88
+    rows += [{"track": f"s{i}", "path": "/p", "split": "eval", "p": p.tolist()} for i, p in enumerate(soft)]
+    recipe = make_tiny_recipe(tune={"folds": 2, "unseen_algorithms": True})
+    nothing = manifest.build([], tuple(CLASSES))
+    task = tuning._Task(recipe, manifest.build(rows, tuple(CLASSES)), nothing, [], 1, "key")
+    folds = tuning._folds(task, {row["track"] for row in rows})
+    for gone, (train, valid) in folds.items():
+        assert [t for t in train.tracks if t[0] == "s"] == [f"s{i}" for i in range(6) if i != gone]
+        assert not any(t[0] == "s" for t in valid.tracks)
+        assert gone not in train.target.argmax(axis=1) and gone not in valid.target.argmax(axis=1)
