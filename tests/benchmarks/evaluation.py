@@ -88,6 +88,11 @@ def run(args: argparse.Namespace, recipe: str, seed: int) -> list[dict[str, obje
         again = here / "second"
         asked = ["--input", str(half), "--models", str(here / "models"), "--output", str(here / "soft")]
         timed(seconds, "pseudo", pseudo, asked)
+        if load_recipe(recipe, extra).tune.judges_unseen:
+            first = args.seeds[0]
+            taught = ["--soft", str(out / f"seed{first}" / "soft"), "--output", str(out / "folds-second")]
+            timed(seconds, "tune again", tune, [*rows, *given, *seeded(first), *taught])
+            epochs = ["--epochs", str(out / "folds-second")]
         more = [*epochs, "--soft", str(here / "soft"), "--output", str(again / "models")]
         timed(seconds, "train again", train, [*rows, *given, *seeded(seed), *more])
         found = judge(args, again, seconds, [str(here / "labels.csv")], ["round"])
