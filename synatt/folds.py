@@ -23,6 +23,8 @@ SEED = 42
 # A class of two voices would be judged on the one that is no part of its training, by what a single voice taught:
 # that says more of the two voices than of the class, and confidence fitted on it is far too low for either.
 FEWEST_SPEAKERS = 3
+# So is it where one voice has most of a class: the fold that holds it out has next to nothing to train the class on.
+LARGEST_SHARE = 0.5
 
 
 def stratified(strata: np.ndarray, keys: np.ndarray, folds: int = FOLDS, seed: int = SEED) -> np.ndarray:
@@ -99,8 +101,9 @@ def by_speaker(
 ) -> np.ndarray:
     """Folds for any labelled set: by speaker where that is possible, else stratified by label.
 
-    Rows without a speaker are stratified by label. So are the rows of a class of fewer than `fewest` speakers: of one
-    that has a single speaker nothing would be left to train on. `check` names the speakers that are then shared.
+    Rows without a speaker are stratified by label. So are the rows of a class of fewer than `fewest` speakers, or of
+    which one speaker has more than `LARGEST_SHARE`: of a class that has a single one nothing would be left to train on.
+    `check` names the speakers that are then shared.
 
     Args:
         labels: class per row.
@@ -110,7 +113,9 @@ def by_speaker(
     """
     frame = pd.DataFrame({"label": labels, "speaker": speakers})
     per_class = frame.groupby("label")["speaker"].transform("nunique").to_numpy()
-    group = frame["speaker"].notna().to_numpy() & (per_class >= max(2, fewest))
+    own = frame.groupby(["label", "speaker"])["speaker"].transform("size")
+    largest = (own / frame.groupby("label")["speaker"].transform("count")).groupby(frame["label"]).transform("max")
+    group = frame["speaker"].notna().to_numpy() & (per_class >= max(2, fewest)) & (largest <= LARGEST_SHARE).to_numpy()
     out = np.zeros(len(frame), dtype=np.int8)
     if group.any():
         out[group] = stratified_grouped(labels[group], speakers[group], keys[group], folds, seed)

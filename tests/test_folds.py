@@ -126,6 +126,15 @@ def test_a_class_of_two_speakers_is_taught_by_both_in_every_fold_unless_asked_ot
     )
 
 
+def test_a_class_that_one_speaker_has_most_of_is_taught_by_all_in_every_fold() -> None:
+    speakers = np.array(["most"] * 25 + ["a", "b", "c"] * 5 + [None] * 4, dtype=object)
+    fold = folds.by_speaker(np.zeros(44, dtype=int), speakers, keys(44), 4)
+    assert np.bincount(fold[speakers == "most"], minlength=4).min() > 0
+    half = np.array(["most"] * 15 + ["a", "b", "c"] * 5, dtype=object)
+    apart = folds.by_speaker(np.zeros(30, dtype=int), half, keys(30), 4)
+    assert all(len(set(apart[half == who])) == 1 for who in ("most", "a", "b", "c"))
+
+
 def test_only_labelled_training_rows_have_a_fold() -> None:
     rows = (
         [{"label": 0}] * 5 + [{"label": None}] * 2 + [{"label": 1, "split": "dev"}] + [{"label": 1, "split": None}] * 5
