@@ -20,8 +20,8 @@ log = logging.getLogger("synatt")
 
 FOLDS = 5
 SEED = 42
-# A class of two voices would be judged on the one that is no part of its training, by what a single voice taught:
-# that says more of the two voices than of the class, and confidence fitted on it is far too low for either.
+# A class of two voices would be judged on the one that is no part of its training, by what a single voice taught: that
+# says more of the two voices than of the class.
 FEWEST_SPEAKERS = 3
 # So is it where one voice has most of a class: the fold that holds it out has next to nothing to train the class on.
 LARGEST_SHARE = 0.5
