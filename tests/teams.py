@@ -17,7 +17,7 @@ from synatt import backbones
 from synatt.clipstore import ClipStore
 from synatt.feed import Examples, Place, epoch_order, step_rows
 from synatt.precision import Precision
-from synatt.recipe import Recipe
+from synatt.recipe import Recipe, Train
 from synatt.step import micro_step
 from synatt.team import DdpTeam, SyncClock, Team
 from synatt.training import Run, make_plan
@@ -62,7 +62,9 @@ def gradient(team: Team, recipe: Recipe, batch: int, dtype: str) -> tuple[np.nda
         for _, _, last, rows, count in step_rows(epoch_order(11, 0, 0), batch, 11, team.place):
             weight = torch.full((max(1, len(rows)),), 1 / count if len(rows) else 0.0, dtype=x.dtype)
             rows = rows if len(rows) else np.array([0])
-            micro_step(wrapped, x[rows], target[rows], weight, 0.05, team.place.world, Precision(CPU, None), last=last)
+            micro_step(
+                wrapped, x[rows], target[rows], weight, Train(), team.place.world, Precision(CPU, None), last=last
+            )
         clock.step()
     return torch.cat([p.grad.flatten() for p in net.parameters()]).numpy(), clock.seconds
 
