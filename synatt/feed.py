@@ -42,14 +42,12 @@ class Examples:
 
 @dataclass
 class Batch:
-    """One micro-batch of one worker.
+    """One micro-batch of one worker. Where `train.views` is 2 its second half are the first half's clips, drawn anew.
 
     Attributes:
         wave_BS: float32, standardised and cut to the recipe's clip.
         target_BC: float32 probability labels.
         weight_B: share of each clip in the global batch's mean loss; 0 for a filler that keeps a worker in step.
-        views: how often the clips stand in the batch, each time drawn anew: the second half are the first half's clips
-            where it is 2.
         step: optimiser step this micro-batch belongs to.
         micro: its place within the step, from 0; `last` closes the step.
     """
@@ -60,7 +58,6 @@ class Batch:
     step: int
     micro: int
     last: bool
-    views: int = 1
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def train_batches(
     """The micro-batches of one worker in one epoch, prepared one ahead in a thread."""
 
     materials = training_materials(recipe, examples.tracks, store)
-    views = 2 if recipe.train.consistency else 1
+    views = recipe.train.views
     weigh = _weights(examples, recipe)
 
     def make() -> Iterator[Batch]:
@@ -120,7 +117,6 @@ def train_batches(
                 step,
                 micro,
                 last,
-                views,
             )
 
     return prefetched(make())

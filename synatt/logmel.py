@@ -22,7 +22,7 @@ from synatt.recipe import LogMel, Recipe
 # Magnitude below which the logarithm is taken as the floor; far under any clip's own 80 dB range.
 TINY = 1e-10
 SILENT_DB = 20 * math.log10(TINY)  # of silence, before it is lifted to the floor
-# Frames that a CPU transforms at a time: their spectra stay in its cache until they are summed into bands.
+# Frames that a CPU transforms at a time: their spectra stay in its cache until their magnitudes are taken.
 BLOCK_FRAMES = 128
 # Bands that are summed by one product: a band takes few of the spectrum's bins, and its neighbours nearly the same.
 GROUP_BANDS = 16
@@ -125,7 +125,7 @@ def _at_once(wave_BS: torch.Tensor, hop: int, settings: LogMel) -> torch.Tensor:
 
 
 def _clip_by_clip(wave_BS: torch.Tensor, hop: int, settings: LogMel) -> torch.Tensor:
-    """The same as `_at_once`; silence at both ends, which padding is, is not transformed."""
+    """The same as `_at_once`; silence at both ends of a clip, which padding is, is not transformed."""
     out_BTM = torch.empty(len(wave_BS), settings.frames, settings.mel_bins)
     for wave_S, out_TM in zip(wave_BS.numpy(), out_BTM, strict=True):
         start, frames_TN = _heard(wave_S, hop, settings)
@@ -150,7 +150,10 @@ def _heard(wave_S: np.ndarray, hop: int, settings: LogMel) -> tuple[int, torch.T
 
 
 def _ends(wave_S: np.ndarray) -> tuple[int, int]:
-    """(first, end) of the samples between which all lie that are not zero; in pieces, for both mostly come early."""
+    """(first, end) of the samples of float32 ``[S]`` between which all lie that are not zero; equal where none is.
+
+    In pieces from both sides, for speech mostly begins and ends near them.
+    """
     first, end, piece = 0, len(wave_S), 8192
     # Bits are compared: an integer maximum takes a fifth of the time, and a negative zero does no harm.
     bits_S = np.ascontiguousarray(wave_S).view(np.uint32)
@@ -176,14 +179,19 @@ def _magnitudes(frames_TN: torch.Tensor, settings: LogMel) -> torch.Tensor:
 
 
 def _sum_bands(magnitude_TF: torch.Tensor, settings: LogMel, out_TM: torch.Tensor) -> None:
-    """Write mel magnitudes; products are torch's: numpy's have threads of their own, whatever torch was told."""
+    """Magnitudes ``[t, F]`` -> mel magnitudes, written to `out_TM` ``[t, M]``.
+
+    Products are torch's: numpy's have threads of their own, on all cores, whatever torch was told.
+    """
     for group in _groups(settings):
         torch.mm(magnitude_TF[:, group.bins], group.weight, out=out_TM[:, group.bands])
 
 
 def _to_decibels(out_TM: np.ndarray, start: int, stop: int, top_db: float) -> None:
-    """Magnitudes of the frames from start to stop -> dB in place, no lower than `top_db` below the loudest; the other
-    frames are silent."""
+    """Mel magnitudes ``[T, M]`` -> dB in place, no lower than `top_db` below the loudest.
+
+    Only the frames from start to stop are looked at; the others are silent.
+    """
     # numpy's natural logarithm takes a third of the time of torch's decimal one.
     heard_TM, db = out_TM[start:stop], 20.0 / math.log(10.0)
     np.log(np.maximum(heard_TM, TINY, out=heard_TM), out=heard_TM)

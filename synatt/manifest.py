@@ -181,8 +181,8 @@ def read(path: str, classes: tuple[str, ...] | None = None) -> Manifest:
     if storage.is_dir(path):
         path = storage.join(path, "manifest.parquet")
     suffix = path.lower()
-    # Arrow's threads give back the Python object they read from some time later; a process that ends just then, since
-    # the manifest cannot be used, is aborted instead (apache/arrow#34314): texts are read without threads.
+    # A process that ends at once, since a manifest cannot be used, was aborted in some one of ten runs where Arrow's
+    # threads had parsed it (as in apache/arrow#34314), and in none without: texts are read without threads.
     try:
         if suffix.endswith(".parquet"):
             table = storage.read_table(path)

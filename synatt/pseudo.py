@@ -43,8 +43,9 @@ def pseudo(rows: Manifest, models: list[str], output: str, settings: PredictSett
     found = [row for row in rows.table.drop_columns(["label", "p"]).to_pylist() if row["track"] in scored]
     for row in found:
         row["p"] = list(scored[row["track"]])
-    kept = [row for row in found if max(row["p"]) >= least]
-    unsure = [row for row in found if max(row["p"]) < least]
+    largest = [max(row["p"]) for row in found]
+    kept = [row for row, p in zip(found, largest, strict=True) if p >= least]
+    unsure = [(row, p) for row, p in zip(found, largest, strict=True) if p < least]
     if not kept:
         raise UsageError(f"the models are less than {least:g} sure of each of the {len(found)} tracks")
     bad = table.filter(pc.equal(table.column("status"), "error")).select(["track", "path", "error"]).to_pylist()
@@ -57,9 +58,9 @@ def pseudo(rows: Manifest, models: list[str], output: str, settings: PredictSett
             "kind": "unsure",
             "track": row["track"],
             "path": row["path"],
-            "detail": f"unsure: the largest probability is {max(row['p']):.3f}, wanted are {least:g}",
+            "detail": f"unsure: the largest probability is {p:.3f}, below {least:g}",
         }
-        for row in unsure
+        for row, p in unsure
     ]
     storage.write_table(storage.join(output, "problems.parquet"), manifest.problems_table(problems))
     target = storage.join(output, "manifest.parquet")

@@ -177,6 +177,11 @@ class Train(Section):
     max_failures: int = Field(3, ge=-1, description="restarts of a failed worker group; -1 without end")
     threads: int = Field(0, ge=0, description="torch threads per CPU worker; 0: all cores of its node / its workers")
 
+    @property
+    def views(self) -> int:
+        """How often a clip stands in a step, each time drawn anew."""
+        return 2 if self.consistency else 1
+
 
 class Tune(Section):
     """Choice of the epoch count by cross-validation."""

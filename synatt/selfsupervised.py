@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from synatt.recipe import WAVEFORM_PREFIX, Weights
-from synatt.weights import WeightsError, find_named, first_line, load_state, on_disk
+from synatt.weights import WeightsError, find_named, first_line, on_disk
 
 
 @dataclass(frozen=True)
@@ -155,32 +155,24 @@ def _from_hub(short: str) -> Mapping[str, Any]:
 
 
 def _from_folder(folder: str, short: str, known: Known) -> Mapping[str, Any]:
+    from timm.models import load_state_dict
+
     path = on_disk(find_named(folder, WAVEFORM_PREFIX + short, lambda: (short, known.file)))
-    if path.endswith(".safetensors"):
-        return load_state(path)
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        # Of any suffix, out of a training checkpoint and of distributed training too; a pickle could run code.
+        return load_state_dict(path, use_ema=False, weights_only=True)
     except Exception as err:
-        raise WeightsError(f"{path} holds no plain tensors: {first_line(err)}") from err
-    if not isinstance(found, Mapping):
-        raise WeightsError(f"{path} holds no plain tensors: a {type(found).__name__} was found")
-    return found
+        raise WeightsError(f"{path} holds no weights: {first_line(err)}") from err
 
 
 def fill(encoder: nn.Module, state: Mapping[str, Any], name: str) -> None:
-    """Give `encoder` all of its tensors from `state`, in any of the forms in which torchaudio's models are kept.
+    """Give `encoder` all of its tensors from `state`, as torchaudio's models have them: bare, or in its wrapper.
 
     Raises:
         WeightsError: a tensor is missing, is not of this network, or has another shape.
     """
-    for wrapper in ("state_dict", "model"):
-        if isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-    # Of torchaudio's wrapper, which levels the clips, and of distributed training.
-    for prefix in ("module.", "model."):
-        if state and all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    # The layer of models that write speech down.
+    # The wrapper levels the clips; `aux` is the layer of models that write speech down.
+    state = {key.removeprefix("model."): value for key, value in state.items()}
     state = {key: value for key, value in state.items() if not key.startswith("aux.")}
     try:
         found = encoder.load_state_dict(state, strict=False)

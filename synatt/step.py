@@ -57,7 +57,6 @@ def micro_step(
     precision: Precision,
     scaler: "torch.amp.GradScaler | None" = None,
     last: bool = True,
-    views: int = 1,
 ) -> torch.Tensor:
     """Add this micro-batch's gradient; returns its share of the global mean loss (a scalar, detached).
 
@@ -65,16 +64,16 @@ def micro_step(
     its clips. DDP averages over workers, hence the factor `world`.
 
     Args:
+        settings: where its `views` is 2 the second half of the batch are the first half's clips, drawn anew; how far
+            the answers to both are apart is added to the loss, times `consistency`.
         last: it is the last of the worker's micro-batches in this step: gradients are brought together with it.
-        views: 2 where the second half of the batch are the first half's clips, drawn anew: the two are to be told the
-            same way, as much as `train.consistency` says.
     """
     apart = not last and hasattr(net, "no_sync")
     with net.no_sync() if apart else contextlib.nullcontext():  # type: ignore[operator]
         with precision.autocast():
             logits_BC = net(logmel_BMT)
         loss_B = soft_cross_entropy(logits_BC, target_BC, settings.label_smoothing, settings.focal_gamma)
-        if views == 2:
+        if settings.views == 2:
             loss_B = loss_B + settings.consistency * disagreement(*logits_BC.chunk(2)).repeat(2)
         loss = (loss_B * weight_B).sum()
         scaled = loss * world
@@ -133,9 +132,9 @@ def train_epoch(
         )
         logmel_BMT, target_BC = augmented(wave_BS, target_BC, recipe, rng)
         total += micro_step(
-            net, logmel_BMT, target_BC, weight_B, recipe.train, place.world, precision, scaler, item.last, item.views
+            net, logmel_BMT, target_BC, weight_B, recipe.train, place.world, precision, scaler, item.last
         )
-        clips += int((item.weight_B > 0).sum()) // item.views
+        clips += int((item.weight_B > 0).sum()) // recipe.train.views
         if item.last:
             if steps % LOOK_EVERY == 0:
                 _require_finite(total, logmel_BMT, net, optimizer, epoch, steps, precision)

@@ -1,8 +1,11 @@
 """Cross-entropy against hard, soft and smoothed labels."""
 
+import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import cross_entropy
+from torchvision.ops import sigmoid_focal_loss
 
 from synatt.loss import class_weights, disagreement, soft_cross_entropy
 
@@ -49,8 +52,6 @@ def test_logits_far_apart_give_a_finite_loss() -> None:
 
 
 def test_the_focal_loss_is_torchvisions_where_each_class_is_a_question_of_its_own() -> None:
-    from torchvision.ops import sigmoid_focal_loss
-
     # Of two classes the softmax is the logistic function of their difference.
     margin = torch.linspace(-4, 4, 9)
     logits, target = torch.stack([margin, torch.zeros(9)], 1), torch.eye(2)[torch.tensor([0, 1, 0, 1, 0, 1, 0, 1, 0])]
@@ -86,8 +87,5 @@ def test_balanced_classes_weigh_alike_and_a_clip_one_on_average() -> None:
     weight = class_weights(target)
     assert weight.tolist() == [0.75, 1.5, 0.0]
     assert (target @ weight).mean() == 1.0
-    import numpy as np
-    from sklearn.utils.class_weight import compute_class_weight
-
     y = target.argmax(dim=1).numpy()
     assert compute_class_weight("balanced", classes=np.array([0, 1]), y=y).tolist() == [0.75, 1.5]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import torchaudio
-from safetensors.torch import save_file
 
 import synatt
 from synatt import backbones, model, selfsupervised
@@ -26,6 +25,7 @@ from synatt.step import augmented
 from synatt.training import Run, make_plan
 from synatt.weights import WeightsError
 from tests.conftest import CLASSES, MakeModel, make_tiny_recipe, make_tiny_waveform_recipe
+from tests.weightfiles import put, refusal
 
 CPU = torch.device("cpu")
 TINY = ("torchaudio/tiny_wav2vec2", "torchaudio/tiny_large", "torchaudio/tiny_wavlm")
@@ -161,24 +161,12 @@ def trained() -> State:
     return {k: t + torch.rand_like(t) for k, t in state.items()}
 
 
-def put(path: Path, state: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".safetensors":
-        save_file(state, path)  # type: ignore[arg-type]
-    else:
-        torch.save(state, path)
-    return path.parent
-
-
 def from_folder(folder: Path) -> State:
     return create_encoder(NAME, Weights(source="folder", folder=str(folder))).encoder.state_dict()
 
 
 def refused(folder: Path) -> str:
-    with pytest.raises(WeightsError) as caught:
-        from_folder(folder)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
+    return refusal(from_folder, folder)
 
 
 def as_published(state: State) -> State:
@@ -210,7 +198,7 @@ def test_weights_are_taken_in_the_forms_they_are_kept_in(tmp_path: Path, trained
         "checkpoint": {"epoch": 3, "state_dict": {f"module.{k}": t for k, t in trained.items()}},
         "writes": {**trained, "aux.weight": torch.zeros(29, 32), "aux.bias": torch.zeros(29)},
     }[form]
-    found = from_folder(put(tmp_path / "tiny_wav2vec2.pth", state))
+    found = from_folder(put(tmp_path / "tiny_wav2vec2.pth", state).parent)
     for key, tensor in found.items():
         assert torch.equal(tensor, trained[key]), key
 
@@ -224,11 +212,11 @@ def test_a_tensor_that_is_missing_too_many_or_of_another_shape_is_an_error(tmp_p
     put(file, {**trained, key: torch.zeros(3, 3)})
     assert key in refused(tmp_path)
     put(file, [1, 2])
-    assert "a list was found" in refused(tmp_path)
+    assert "holds no weights" in refused(tmp_path)
     put(file, {"a": 1})
     assert "is missing (and" in refused(tmp_path)
     file.write_bytes(b"not weights")
-    assert "holds no plain tensors" in refused(tmp_path)
+    assert "holds no weights" in refused(tmp_path)
 
 
 def test_weights_that_cannot_be_had_are_one_line_that_says_what_to_do(

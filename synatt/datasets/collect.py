@@ -234,7 +234,9 @@ def _manifest(rows: pd.DataFrame, found: list[Found], classes: tuple[str, ...] |
 def _voices_apart(
     manifest: Manifest, before: Manifest, sets: np.ndarray, found: list[Found], options: Options
 ) -> Manifest:
-    """`manifest` with the folds of sets whose rule knew no speakers drawn by speaker, where metadata has named some.
+    """`manifest` with the folds of a set drawn by speaker where metadata has named some that its layout did not know.
+
+    Sets whose rule groups by something of their own keep their folds.
 
     Args:
         before: the same rows without the metadata.
@@ -246,7 +248,7 @@ def _voices_apart(
     named = (now["speaker"].notna() & pd.Series(before.column("speaker")).isna()).to_numpy()
     for number, one in enumerate(found):
         mine = (sets == number) & now["fold"].notna().to_numpy()
-        if one.rule == "stratified" and (mine & named).any():
+        if one.rule in ("stratified", "speaker") and (mine & named).any():
             label, speaker, track = (now[name][mine].to_numpy() for name in ("label", "speaker", "track"))
             now.loc[mine, "fold"] = folds.by_speaker(label.astype(int), speaker, track, options.folds, options.seed)
     at = manifest.table.column_names.index("fold")

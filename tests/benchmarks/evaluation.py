@@ -30,15 +30,15 @@ from synatt.recipefile import load_recipe
 def timed(seconds: dict[str, float], name: str, job: object, argv: list[str]) -> None:
     start = time.perf_counter()
     assert job.main(argv) == 0, f"{name} failed"  # type: ignore[attr-defined]
-    seconds[name] = time.perf_counter() - start
+    # The second round predicts and evaluates too.
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
 
 
-def unknown_by(predictions: Path, labels: list[str], by: str) -> list[dict[str, object]]:
+def unknown_by(predictions: Path, labels: Path, by: str) -> list[dict[str, object]]:
     """Each unknown generator against the known clips of the same group: AUROC, FPR at 95 % TPR, recall."""
     told = pd.read_parquet(predictions / "predictions").query("status == 'ok'")
     names = [c.removeprefix("p_") for c in told.columns if c.startswith("p_")]
-    truth = pd.concat([pd.read_csv(path) for path in labels])
-    rows = told.drop(columns="algorithm").merge(truth, on="track")
+    rows = told.drop(columns="algorithm").merge(pd.read_csv(labels), on="track")
     rows["unknown"] = rows["algorithm"] == names.index(UNKNOWN)
     out: list[dict[str, object]] = []
     for group, part in rows.groupby(by):
@@ -74,18 +74,18 @@ def run(args: argparse.Namespace, recipe: str, seed: int) -> list[dict[str, obje
     judged = Path(args.output) / "evaluation_rows.parquet"
     rows_of_eval = only_split(manifest.read(args.input), "eval")
     manifest.write(str(judged), rows_of_eval)
-    table = judge(args, here, seconds, args.labels, args.by)
+    labels = pd.concat([pd.read_csv(path) for path in args.labels])
+    soft = half_of(rows_of_eval.column("track")) if args.second_round else set()
+    by = args.by
     if args.second_round:
-        half = Path(args.output) / "soft_rows.parquet"
-        soft = half_of(rows_of_eval.column("track"))
+        part = labels[by[0]] + ", " + np.where(labels["track"].isin(soft), "soft-labelled", "not soft-labelled")
+        labels, by = labels.assign(round=part), [*by, "round"]
+    here.mkdir(parents=True, exist_ok=True)
+    labels.to_csv(here / "labels.csv", index=False)
+    table = judge(judged, here, seconds, here / "labels.csv", by)
+    if args.second_round:
+        half, again = Path(args.output) / "soft_rows.parquet", here / "second"
         manifest.write(str(half), rows_of_eval.where(np.isin(rows_of_eval.column("track"), list(soft))))
-        labels = pd.concat([pd.read_csv(path) for path in args.labels])
-        labels["round"] = [
-            f"{p}, {'' if t in soft else 'not '}soft-labelled"
-            for p, t in zip(labels[args.by[0]], labels["track"], strict=True)
-        ]
-        labels.to_csv(here / "labels.csv", index=False)
-        again = here / "second"
         asked = ["--input", str(half), "--models", str(here / "models"), "--output", str(here / "soft")]
         timed(seconds, "pseudo", pseudo, asked)
         if load_recipe(recipe, extra).tune.judges_unseen:
@@ -95,8 +95,8 @@ def run(args: argparse.Namespace, recipe: str, seed: int) -> list[dict[str, obje
             epochs = ["--epochs", str(out / "folds-second")]
         more = [*epochs, "--soft", str(here / "soft"), "--output", str(again / "models")]
         timed(seconds, "train again", train, [*rows, *given, *seeded(seed), *more])
-        found = judge(args, again, seconds, [str(here / "labels.csv")], ["round"])
-        table += [{**row, "rows": f"second {row['rows']}"} for row in found]
+        found = judge(judged, again, seconds, here / "labels.csv", by)
+        table += [{**row, "rows": f"second round: {row['rows']}"} for row in found]
     about = {"recipe": recipe, "seed": seed}
     table += [{"rows": f"seconds {name}", "seconds": value} for name, value in seconds.items()]
     return [{**about, **row} for row in table]
@@ -107,16 +107,12 @@ def half_of(tracks: list[str]) -> set[str]:
     return set(sorted(tracks, key=lambda track: hashlib.sha256(track.encode()).digest())[::2])
 
 
-def judge(
-    args: argparse.Namespace, here: Path, seconds: dict[str, float], labels: list[str], by: list[str]
-) -> list[dict[str, object]]:
+def judge(rows: Path, here: Path, seconds: dict[str, float], labels: Path, by: list[str]) -> list[dict[str, object]]:
     """Predict and evaluate with the models in `here`; a row for all, for each group and for each unknown generator."""
     predictions, report = here / "predictions", here / "report"
-    scored = ["--input", str(Path(args.output) / "evaluation_rows.parquet"), "--models", str(here / "models")]
-    timed(seconds, "predict", predict, [*scored, "--output", str(predictions)])
-    named = [word for path in labels for word in ("--labels", path)] + [
-        word for column in by for word in ("--by", column)
-    ]
+    scored = ["--input", str(rows), "--models", str(here / "models"), "--output", str(predictions)]
+    timed(seconds, "predict", predict, scored)
+    named = ["--labels", str(labels), *(word for column in by for word in ("--by", column))]
     timed(seconds, "evaluate", evaluate, ["--input", str(predictions), *named, "--output", str(report)])
     found = json.loads((report / "metrics.json").read_text())
     calibration = found["calibration"]
@@ -124,7 +120,9 @@ def judge(
     for column, groups in found["groups"].items():
         ece = {row["value"]: row["ece"] for row in calibration["groups"][column]}
         table += [{"rows": f"{column} {row['value']}", "ece": ece.get(row["value"]), **row} for row in groups]
-    return table + unknown_by(predictions, labels, by[0])
+    for column in (c for c in by if c in (by[0], "round")):
+        table += unknown_by(predictions, labels, column)
+    return table
 
 
 def main() -> None:

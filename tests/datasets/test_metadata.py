@@ -64,17 +64,21 @@ def test_a_table_that_cannot_be_used_is_one_line(rows: manifest.Manifest, tmp_pa
         with_metadata(rows, [write(tmp_path / "m.csv", text)])
 
 
-def test_folds_hold_voices_apart_where_a_table_names_them_and_else_stay_the_methods(
-    tmp_path: Path, put: Callable[[Path, Iterable[str]], None], data: Path
+@pytest.mark.parametrize("layout", ["spcup", "folder"])
+def test_folds_hold_voices_apart_where_a_table_names_them_and_other_sets_keep_theirs(
+    tmp_path: Path, put: Callable[[Path, Iterable[str]], None], data: Path, layout: str
 ) -> None:
-    # In the competition's layout, whose folds are by label. Class 0 has five voices, class 1 two; others are unknown.
-    own = tmp_path / "own" / "training"
+    # Neither layout knows who speaks. Class 0 has five voices, class 1 two; others are unknown.
+    own = tmp_path / "own"
     tracks = [f"{c}{i:02d}.wav" for c in range(6) for i in range(10)]
-    put(own, tracks)
-    write(own / "labels.csv", "\n".join(["track,algorithm", *(f"{t},{t[0]}" for t in tracks), ""]))
+    if layout == "spcup":
+        put(own, tracks)
+        write(own / "labels.csv", "\n".join(["track,algorithm", *(f"{t},{t[0]}" for t in tracks), ""]))
+    else:
+        put(own, [f"{('algorithm_' + t[0]) if t[0] != '5' else 'unknown'}/{t}" for t in tracks])
     said = [f"0{i:02d}.wav,v{i % 5}" for i in range(10)] + [f"1{i:02d}.wav,w{i % 2}" for i in range(10)]
     table = write(tmp_path / "m.csv", "\n".join(["track,voice", *said, ""]))
-    inputs = [str(own.parent), str(data / "vctk-sr16k-dataset")]
+    inputs = [str(own), str(data / "vctk-sr16k-dataset")]
     plain, named = (collect(inputs, ["auto", "auto"], Options(metadata=m)).manifest for m in ((), (table,)))
     assert plain is not None and named is not None
     assert plain.column("track") == named.column("track")

@@ -199,7 +199,7 @@ def test_pseudo_leaves_tracks_out_that_the_models_are_not_sure_of(job, work):
     problems = pd.read_parquet(work / "soft" / "problems.parquet")
     assert problems.kind.tolist() == ["unsure"] * 6
     assert not set(problems.track) & set(soft.column("track"))
-    assert problems.detail.str.contains(f"wanted are {least:g}").all()
+    assert problems.detail.str.contains(f"below {least:g}").all()
     code, _, err = job("pseudo", *argv, "--least-confidence", "1")
     assert code == 2 and "less than 1 sure of each of the 12 tracks" in err.splitlines()[-1]
     code, _, err = job("pseudo", *argv, "--least-confidence", "80%")
