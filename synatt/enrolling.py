@@ -89,7 +89,7 @@ def _enrol_one(
     counts = {name: int((news.label == i).sum()) for i, name in enumerate(added)}
     # What has become known must not lie far from everything known.
     known = None if model.neighbours is None else model.neighbours.with_more(new.vectors)
-    save_model(folder, model.net, recipe, {"enrolled": counts, "enrolled_into": model.digest}, [], known)
+    save_model(folder, model.net, recipe, {"enrolled": counts, "enrolled_into": model.digest}, [], known, model.taught)
     log.info("%s knows %s now, from %s clips", model.name, ", ".join(added), ", ".join(map(str, counts.values())))
     return [{"backbone": model.name, **row, "new_class": added[int(row["new_class"])]} for row in table]
 

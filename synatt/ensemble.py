@@ -15,6 +15,7 @@ from synatt import storage
 from synatt.audio import Audio
 from synatt.clip import crops
 from synatt.constants import unknown_index
+from synatt.crossfit import answering
 from synatt.errors import UsageError
 from synatt.inference import PLAIN, Inference, batch_size, make_embed, on_device
 from synatt.logmel import logmel_batch
@@ -138,11 +139,12 @@ class Ensemble:
         ]
 
     @torch.inference_mode()
-    def score(self, staged: dict[str, np.ndarray], batch: int | None = None) -> "Scores":
+    def score(self, staged: dict[str, np.ndarray], tracks: Sequence[str], batch: int | None = None) -> "Scores":
         """Class probabilities and embeddings of staged clips.
 
         Args:
             staged: for each view key, float32 ``[B, K, M, T]``.
+            tracks: B keys: members that were taught soft labels of some are left out of the answers for them.
             batch: log-mels per forward pass; by default the smallest that a recipe of the view asks for, and where none
                 does what `batch_size` finds right for the device.
         """
@@ -161,7 +163,8 @@ class Ensemble:
             self._scored(model, torch.cat(parts).unflatten(0, staged[key].shape[:2]))
             for model, parts, key in zip(self.models, vectors, self.plan.view_of, strict=True)
         ]
-        return Scores(np.stack([probs for probs, _ in found]), [embedding for _, embedding in found])
+        taught_NB = np.stack([m.taught.among(tracks) if m.taught else np.zeros(len(tracks), bool) for m in self.models])
+        return Scores(np.stack([probs for probs, _ in found]), [v for _, v in found], answering(taught_NB))
 
     def _scored(self, model: TrainedModel, vectors_BKE: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """(probabilities ``[B, C]``, embeddings ``[B, E]``) of a model, means over the crops."""
@@ -182,15 +185,17 @@ class Scores:
     Attributes:
         probs_NBC: float32, per model the mean over crops of its calibrated softmax.
         embeddings: per model float32 ``[B, E]``, the mean over crops of the penultimate vector.
+        answers_NB: bool, the models that answer for a clip, one at least (see `synatt.crossfit`).
     """
 
     probs_NBC: np.ndarray
     embeddings: list[np.ndarray]
+    answers_NB: np.ndarray
 
     @property
     def mean_BC(self) -> np.ndarray:
-        """float32 ``[B, C]``: the ensemble's probabilities."""
-        return self.probs_NBC.mean(axis=0)
+        """float32 ``[B, C]``: the ensemble's probabilities, the mean over the models that answer."""
+        return self.probs_NBC.mean(axis=0, where=self.answers_NB[:, :, None])
 
 
 def _borrowed(array: np.ndarray) -> torch.Tensor:

@@ -113,7 +113,7 @@ def _explained(rows: Rows, row: int, kinds: tuple[str, ...], ensemble: Ensemble,
     except AudioError as err:
         return Explained(row, kinds, f"{path} cannot be read: {err.kind}: {err}")
     units = stage([rows.track[row]], [wave], ensemble.plan)
-    found, told = ensemble.score(units.logmels).mean_BC[0], rows.p[row]
+    found, told = ensemble.score(units.logmels, units.tracks).mean_BC[0], rows.p[row]
     if np.abs(found - told).max() > SAME_P:
         now, then = found[rows.answer[row]], told[rows.answer[row]]
         said = f"scored again it gets {now:.3f} where the table has {then:.3f}"

@@ -16,6 +16,7 @@ from synatt.feed import Examples
 from synatt.folds import check, with_folds
 from synatt.inputs import read_inputs
 from synatt.manifest import Manifest
+from synatt.members import members
 from synatt.model import METRICS_FILE
 from synatt.openset import Confidence
 from synatt.outliers import outlier_rows
@@ -138,16 +139,14 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
     labelled = training_rows(rows, recipe, soft)
     outliers = outlier_rows(labelled, recipe)
     chosen = manifest.concat([labelled, outliers])
-    backbones = [recipe.backbone(name) for name in settings.backbones] or list(recipe.backbones)
-    todo = []
-    for b in backbones:
-        epochs = settings.epochs.get(b.name, b.epochs[stage])
-        mine = settings.confidences[b.name].into(recipe) if b.name in settings.confidences else recipe
-        key = fingerprint(chosen, mine, b, stage, epochs)
-        if is_done(storage.join(output, b.name), key):
-            log.info("%s is trained already", b.name)
+    asked = [recipe.backbone(name) for name in settings.backbones] or list(recipe.backbones)
+    nets, todo = members(recipe, asked, stage, soft, settings.epochs, settings.confidences), []
+    for net in nets:
+        key = fingerprint(net.rows(chosen), net.recipe, net.backbone, stage, net.epochs)
+        if is_done(storage.join(output, net.backbone.name), key):
+            log.info("%s is trained already", net.backbone.name)
         else:
-            todo.append((b, mine, epochs, key))
+            todo.append((net, key))
     if not todo:
         return output
     storage.check_writable(output)
@@ -173,23 +172,25 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
         workers, gpu = worker_count(recipe)
         at_once = side_by_side(workers, settings.at_once)
         # Of all backbones, not of those that are left: the number of threads decides the last bits of the weights.
-        beside = 1 if gpu else min(at_once, len(backbones))
+        beside = 1 if gpu else min(at_once, len(nets))
         jobs = [
             Job(
-                make_plan(mine, b, stage, epochs, workers),
+                make_plan(net.recipe, net.backbone, stage, net.epochs, workers),
+                net.examples(fit, usable),
                 workers,
                 gpu,
-                storage.join(output, b.name),
-                storage.join(output, "tensorboard", b.name),
-                f"{b.name}-{key}",
+                storage.join(output, net.backbone.name),
+                storage.join(output, "tensorboard", net.backbone.name),
+                f"{net.backbone.name}-{key}",
                 {"fingerprint": key, **info},
                 beside,
+                net.taught,
             )
-            for b, mine, epochs, key in todo
+            for net, key in todo
         ]
-        failures = train_all(jobs, fit, valid, clips, storage.join(output, "_runs"), at_once)
+        failures = train_all(jobs, valid, clips, storage.join(output, "_runs"), at_once)
     errors = {job.plan.backbone.name: why for job, why in zip(jobs, failures, strict=True) if why}
-    table = overview(output, [b.name for b in backbones], errors)
+    table = overview(output, [net.backbone.name for net in nets], errors)
     storage.write_table(storage.join(output, OVERVIEW_FILE), pa.Table.from_pandas(table, preserve_index=False))
     log.info("%s", "\n".join(["backbones:", *table.to_string(index=False, na_rep="-").splitlines()]))
     if errors:

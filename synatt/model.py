@@ -1,7 +1,8 @@
 """A model folder: one trained backbone, with all that is needed to rebuild and judge it, and no pickle.
 
 `model.safetensors` weights; `recipe.yaml` resolved recipe with this one backbone; `metrics.json`; `curve.csv` and
-`curve.png` the training curve; `neighbours.safetensors` embeddings of known training clips, where the recipe keeps any.
+`curve.png` the training curve; `neighbours.safetensors` embeddings of known training clips, where the recipe keeps any;
+`taught.safetensors` keys of the tracks whose soft labels it was taught, where they were cross-fitted.
 """
 
 import csv
@@ -10,10 +11,12 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from synatt import storage
 from synatt.backbones import Attributor, create
+from synatt.crossfit import TaughtTracks
 from synatt.errors import UsageError
 from synatt.neighbours import Neighbours, neighbours_of
 from synatt.recipe import Recipe, RecipeError, Weights
@@ -22,6 +25,7 @@ from synatt.weights import WeightsError, load_state, save_state, save_tensors
 
 WEIGHTS_FILE, RECIPE_FILE, METRICS_FILE, CURVE_FILE = "model.safetensors", "recipe.yaml", "metrics.json", "curve.csv"
 NEIGHBOURS_FILE, NEIGHBOURS_KEY = "neighbours.safetensors", "vectors"
+TAUGHT_FILE, TAUGHT_KEY = "taught.safetensors", "tracks"
 
 
 class ModelFolderError(UsageError):
@@ -33,8 +37,9 @@ class TrainedModel:
     """A network in evaluation mode with the recipe that rebuilds it.
 
     Attributes:
-        digest: SHA-256 of weights, recipe and neighbours; two folders with one digest give the same answers.
+        digest: SHA-256 of all that answers come from; two folders with one digest give the same.
         neighbours: known training clips that a clip is held against; None where the recipe keeps none.
+        taught: soft-labelled tracks that it does not answer for where another model does.
     """
 
     net: Attributor
@@ -42,6 +47,7 @@ class TrainedModel:
     folder: str
     digest: str
     neighbours: Neighbours | None = None
+    taught: TaughtTracks | None = None
 
     @property
     def name(self) -> str:
@@ -55,6 +61,7 @@ def save_model(
     metrics: dict[str, Any],
     curve: list[dict[str, float]],
     neighbours: Neighbours | None = None,
+    taught: TaughtTracks | None = None,
 ) -> None:
     """Write a model folder; `metrics.json` comes last, so a folder that has it is whole."""
     if len(recipe.backbones) != 1:
@@ -66,6 +73,10 @@ def save_model(
     else:
         vectors = {NEIGHBOURS_KEY: torch.from_numpy(neighbours.vectors_TE)}
         save_tensors(vectors, storage.join(folder, NEIGHBOURS_FILE))
+    if taught is None:
+        storage.delete_file(storage.join(folder, TAUGHT_FILE))
+    else:
+        save_tensors({TAUGHT_KEY: torch.from_numpy(taught.key_T)}, storage.join(folder, TAUGHT_FILE))
     storage.write_text(storage.join(folder, RECIPE_FILE), recipe.to_yaml())
     text = io.StringIO()
     # The last epoch is judged where any is, so that no column is missing from its row.
@@ -136,8 +147,8 @@ def load_model(folder: str) -> TrainedModel:
     except RuntimeError as err:
         lines = [line.strip() for line in str(err).splitlines()]
         raise ModelFolderError(f"{folder}: weights do not fit the recipe: {' '.join(lines[:2])[:200]}") from None
-    neighbours = _neighbours(folder, recipe)
-    return TrainedModel(net.eval(), recipe, folder, folder_digest(folder), neighbours)
+    neighbours, taught = _neighbours(folder, recipe), _taught(folder)
+    return TrainedModel(net.eval(), recipe, folder, folder_digest(folder), neighbours, taught)
 
 
 def _neighbours(folder: str, recipe: Recipe) -> Neighbours | None:
@@ -155,11 +166,24 @@ def _neighbours(folder: str, recipe: Recipe) -> Neighbours | None:
     return found
 
 
+def _taught(folder: str) -> TaughtTracks | None:
+    path = storage.join(folder, TAUGHT_FILE)
+    if not storage.is_file(path):
+        return None
+    try:
+        key_T = load_state(path)[TAUGHT_KEY].numpy()
+    except (WeightsError, KeyError) as err:
+        raise ModelFolderError(f"{folder}: {TAUGHT_FILE} cannot be used: {err}") from None
+    if key_T.ndim != 1 or key_T.dtype != np.int64:
+        raise ModelFolderError(f"{folder}: {TAUGHT_FILE} holds no keys of tracks: {key_T.dtype} {list(key_T.shape)}")
+    return TaughtTracks(key_T)
+
+
 def folder_digest(folder: str) -> str:
-    """SHA-256 (hex) of what a model folder's answers come from: weights, recipe and neighbours."""
+    """SHA-256 (hex) of what a model folder's answers come from: weights, recipe, neighbours, tracks it was taught."""
     digest = hashlib.sha256()
-    for name in (WEIGHTS_FILE, RECIPE_FILE, NEIGHBOURS_FILE):
+    for name in (WEIGHTS_FILE, RECIPE_FILE, NEIGHBOURS_FILE, TAUGHT_FILE):
         path = storage.join(folder, name)
-        if name != NEIGHBOURS_FILE or storage.is_file(path):
+        if name in (WEIGHTS_FILE, RECIPE_FILE) or storage.is_file(path):
             digest.update(storage.read_bytes(path))
     return digest.hexdigest()

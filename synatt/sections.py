@@ -140,6 +140,11 @@ class Train(Section):
         description="the pipeline's semi-supervised stage does without tracks of which the ensemble is less sure; not "
         "part of Syn-Att",
     )
+    soft_label_folds: Positive = Field(
+        1,
+        description="above 1: tracks with soft labels are dealt into so many folds, each network is trained once for "
+        "each without its soft labels, and answers for none that it was taught; not part of Syn-Att",
+    )
     balance_classes: bool = Field(False, description="all classes weigh alike in the loss; not part of Syn-Att")
     consistency: NotNegative = Field(
         0.0,

@@ -64,6 +64,11 @@ class Units:
     decode_s: np.ndarray
     logmel_s: np.ndarray
 
+    @property
+    def tracks(self) -> list[str]:
+        """The track of each unit."""
+        return [outcome.track for outcome in self.outcomes]
+
 
 @dataclass(frozen=True)
 class Unit:

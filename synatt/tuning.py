@@ -23,6 +23,7 @@ from synatt.fitting import FitSettings, report_folds, training_rows, with_classe
 from synatt.foldanswers import DECIDED, FoldAnswers
 from synatt.folds import with_folds
 from synatt.manifest import Manifest
+from synatt.members import soft_label_folds, without
 from synatt.openset import Confidence
 from synatt.outliers import ORIGINAL, outlier_rows
 from synatt.provenance import fingerprint
@@ -117,7 +118,10 @@ def _task(
     labelled = with_folds(training_rows(rows, recipe), recipe.tune.folds, recipe.seed, unseen)
     report_folds(labelled)
     outliers = outlier_rows(labelled, recipe)
-    chosen = manifest.concat([labelled, *([] if soft is None else [soft]), outliers])
+    # Where soft labels are cross-fitted, a network is taught those of all folds but one: here the first.
+    _, untaught, _ = soft_label_folds(recipe, soft)[0]
+    taught = [] if soft is None else [without(soft, untaught)]
+    chosen = manifest.concat([labelled, *taught, outliers])
     backbones = [recipe.backbone(name) for name in settings.backbones] or list(recipe.backbones)
     keys = [fingerprint(chosen, recipe, b, stage, recipe.tune.max_epochs) for b in backbones]
     text = "".join([*keys, recipe.tune.model_dump_json(), json.dumps(also)])

@@ -19,7 +19,7 @@ def write_predictions(folder: Path, models: list[str], paths: list[str]) -> str:
     tracks = [f"t{i:02d}" for i in range(len(paths))]
     units = stage(tracks, paths, ensemble.plan)
     tables = staged.tables(
-        units, ensemble.score(units.logmels), ensemble.plan, f"{ensemble.plan.run}-work", ["embeddings"]
+        units, ensemble.score(units.logmels, units.tracks), ensemble.plan, f"{ensemble.plan.run}-work", ["embeddings"]
     )
     for name, table in staged.without_windows(tables).items():
         (folder / name).mkdir(parents=True)

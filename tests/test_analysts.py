@@ -56,7 +56,7 @@ def _predict(root: Path, output: Path, rows: pa.Table, by_source: bool) -> None:
     (segment,) = work.segments
     for shard in range(segment.shards):
         for units in stage_shard(worklist.read_shard(str(output / "work"), segment.name, shard), ensemble.plan):
-            made = staged.tables(units, ensemble.score(units.logmels), ensemble.plan, "run", KINDS[1:])
+            made = staged.tables(units, ensemble.score(units.logmels, units.tracks), ensemble.plan, "run", KINDS[1:])
             for kind, table in made.items():
                 name = str(staged.Name.of(shard, units))
                 storage.write_table(str(output / "staged" / kind / name), table)

@@ -58,6 +58,13 @@ def test_the_frame_has_the_columns_of_the_predictions_table_in_the_order_given(
     np.testing.assert_allclose(found[[f"p_{c}" for c in CLASSES]].sum(axis=1), 1, atol=1e-5)
 
 
+def test_tracks_are_the_keys_that_are_given(loaded: Attribution, clip_paths: list[str]) -> None:
+    found = loaded.predict(clip_paths[:3], batch=2, tracks=["a", "b", "c"])
+    assert found["track"].tolist() == ["a", "b", "c"]
+    with pytest.raises(UsageError, match="^1 tracks for 3 recordings$"):
+        loaded.predict(clip_paths[:3], tracks=["a"])
+
+
 def test_what_cannot_be_used_is_a_row_that_says_why(loaded: Attribution, clip_paths: list[str]) -> None:
     found = loaded.predict(["/none.wav", clip_paths[0], np.zeros(100), np.ones((2, 5))])
     assert found["status"].tolist() == ["error", "ok", "error", "error"]

@@ -8,7 +8,9 @@ import torch
 
 from synatt import ensemble as module
 from synatt.audio import load_audio
+from synatt.backbones import create
 from synatt.clip import crops
+from synatt.crossfit import TaughtTracks
 from synatt.ensemble import Ensemble, View, logmel_crops, plan
 from synatt.errors import UsageError
 from synatt.logmel import logmel_batch
@@ -73,7 +75,7 @@ def test_anything_that_changes_the_picture_changes_the_view(change: dict[str, ob
 def test_the_probabilities_are_each_models_softmax(make_model: MakeModel, clip_paths: list[str]) -> None:
     loaded = Ensemble(plan([make_model("A"), make_model("B", 1)]), CPU)
     units = stage(["x", "y", "z"], clip_paths[:3], loaded.plan)
-    scores = loaded.score(units.logmels)
+    scores = loaded.score(units.logmels, units.tracks)
     found = scores.probs_NBC
     assert found.shape == (2, 3, 6)
     assert found.dtype == scores.mean_BC.dtype == np.float32
@@ -90,9 +92,26 @@ def test_the_probabilities_are_each_models_softmax(make_model: MakeModel, clip_p
 
 def test_every_loaded_model_predicts(make_model: MakeModel, clip_paths: list[str]) -> None:
     loaded = Ensemble(plan([make_model(name, seed) for seed, name in enumerate("ABC")]), CPU)
-    found = loaded.score(stage(["x"], clip_paths[:1], loaded.plan).logmels)
+    found = loaded.score(stage(["x"], clip_paths[:1], loaded.plan).logmels, ["x"])
     assert len({row.tobytes() for row in found.probs_NBC[:, 0]}) == 3
     assert len({vectors.tobytes() for vectors in found.embeddings}) == 3
+
+
+def test_models_that_were_taught_a_clips_soft_label_leave_it_to_others(tmp_path: Path, clip_paths: list[str]) -> None:
+    recipe, folders = make_tiny_recipe(), []
+    for seed, taught in ((0, ["x", "y"]), (1, ["y", "z"]), (2, None)):
+        torch.manual_seed(seed)
+        folders.append(str(tmp_path / f"m{seed}"))
+        keys = None if taught is None else TaughtTracks.of(taught)
+        save_model(folders[-1], create(recipe.backbones[0], recipe), recipe, {}, [], taught=keys)
+    tracks = ["x", "y", "z", "w"]
+    for count, who in ((3, ([1, 2], [2], [0, 2], [0, 1, 2])), (2, ([1], [0, 1], [0], [0, 1]))):
+        loaded = Ensemble(plan(folders[:count]), CPU)
+        scores = loaded.score(stage(tracks, clip_paths[:1] * 4, loaded.plan).logmels, tracks)
+        # One recording under four names: only who answers differs.
+        for row, answering in enumerate(who):
+            np.testing.assert_allclose(scores.mean_BC[row], scores.probs_NBC[answering, row].mean(axis=0), atol=1e-6)
+        assert len(scores.probs_NBC) == len(scores.embeddings) == count
 
 
 def test_crops_are_averaged_after_the_calibrated_softmax(make_model: MakeModel, clip_paths: list[str]) -> None:
@@ -103,7 +122,7 @@ def test_crops_are_averaged_after_the_calibrated_softmax(make_model: MakeModel, 
     assert staged[key].shape == (1, 3, 32, 64)
     assert not np.array_equal(staged[key][0, 0], staged[key][0, 1])
     expected = softmax_of(loaded.models[0].net, staged[key][0], 2.5).mean(axis=0)
-    np.testing.assert_allclose(loaded.score(staged).probs_NBC[0, 0], expected, atol=1e-6)
+    np.testing.assert_allclose(loaded.score(staged, ["x"]).probs_NBC[0, 0], expected, atol=1e-6)
 
 
 def test_an_embedding_is_what_the_last_layer_sees_and_is_averaged_over_crops(
@@ -113,7 +132,7 @@ def test_an_embedding_is_what_the_last_layer_sees_and_is_averaged_over_crops(
     loaded = Ensemble(plan([make_model("A"), make_model("B", 1, narrow)]), CPU)
     assert loaded.plan.head_units == (64, 48)
     staged = stage(["x", "y"], clip_paths[:2], loaded.plan).logmels
-    found = loaded.score(staged).embeddings
+    found = loaded.score(staged, ["x", "y"]).embeddings
     assert [e.shape for e in found] == [(2, 64), (2, 48)]
     assert {e.dtype for e in found} == {np.dtype(np.float32)}
     net = loaded.models[1].net
@@ -121,7 +140,7 @@ def test_an_embedding_is_what_the_last_layer_sees_and_is_averaged_over_crops(
         vectors = net.embedding(torch.from_numpy(staged[loaded.plan.view_of[1]][1]))
         probs = torch.softmax(net.classify(vectors), dim=1).mean(dim=0)
     np.testing.assert_allclose(found[1][1], vectors.mean(dim=0), atol=1e-6)
-    np.testing.assert_allclose(loaded.score(staged).probs_NBC[1, 1], probs, atol=1e-6)
+    np.testing.assert_allclose(loaded.score(staged, ["x", "y"]).probs_NBC[1, 1], probs, atol=1e-6)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 100])
@@ -129,17 +148,17 @@ def test_the_size_of_a_forward_pass_does_not_change_the_numbers(
     make_model: MakeModel, clip_paths: list[str], batch: int
 ) -> None:
     loaded = Ensemble(plan([make_model(recipe=make_tiny_recipe("test_efficientnet"))]), CPU)
-    staged = stage([str(i) for i in range(5)], clip_paths[:5], loaded.plan).logmels
-    found, wanted = loaded.score(staged, batch), loaded.score(staged)
+    units = stage([str(i) for i in range(5)], clip_paths[:5], loaded.plan)
+    found, wanted = (loaded.score(units.logmels, units.tracks, size) for size in (batch, None))
     np.testing.assert_allclose(found.probs_NBC, wanted.probs_NBC, atol=1e-6)
     np.testing.assert_allclose(found.embeddings[0], wanted.embeddings[0], atol=1e-5)
 
 
 def test_a_failed_recording_leaves_its_neighbours_as_they_are(make_model: MakeModel, clip_paths: list[str]) -> None:
     loaded = Ensemble(plan([make_model()]), CPU)
-    alone = loaded.score(stage(["x"], clip_paths[:1], loaded.plan).logmels).mean_BC[0]
+    alone = loaded.score(stage(["x"], clip_paths[:1], loaded.plan).logmels, ["x"]).mean_BC[0]
     units = stage(["gone", "x", "short"], ["/none.wav", clip_paths[0], np.ones(9)], loaded.plan)
-    np.testing.assert_allclose(loaded.score(units.logmels).mean_BC[1], alone, atol=1e-6)
+    np.testing.assert_allclose(loaded.score(units.logmels, units.tracks).mean_BC[1], alone, atol=1e-6)
 
 
 def test_read_only_arrays_are_scored_without_a_warning(
@@ -149,7 +168,7 @@ def test_read_only_arrays_are_scored_without_a_warning(
     staged = stage(["x"], clip_paths[:1], loaded.plan).logmels
     for array in staged.values():
         array.setflags(write=False)
-    loaded.score(staged)
+    loaded.score(staged, ["x"])
     assert [w for w in recwarn if "writable" in str(w.message)] == []
 
 
@@ -190,14 +209,14 @@ def test_a_clip_far_from_all_known_ones_is_unknown_however_sure_the_softmax_is(
     bare = make_tiny_recipe(predict={"crops": 2}, clip={"seconds": 0.6, "pad": "zeros"})
     near = Ensemble(plan([make_model(recipe=bare)]), CPU)
     units = stage([f"t{i}" for i in range(12)], clip_paths, near.plan)
-    vectors = near.score(units.logmels).embeddings[0]
+    vectors = near.score(units.logmels, units.tracks).embeddings[0]
     around = np.concatenate([v + np.random.default_rng(0).normal(0, 0.02, (24, len(v))) for v in vectors])
     unknown = []
     for below, known in (("near", around), ("far", -around)):
         folder = str(Path(near.plan.folders[0]).parent.parent / below / "Tiny")
         save_model(folder, near.models[0].net, recipe, {}, [], Neighbours(known.astype(np.float32)))
         members = Ensemble(plan([folder]), CPU)
-        scores = members.score(units.logmels)
+        scores = members.score(units.logmels, units.tracks)
         np.testing.assert_allclose(scores.mean_BC.sum(axis=1), 1, atol=1e-5)
         unknown.append(scores.mean_BC[:, members.plan.unknown])
         told = members.models[0].neighbours.unlikeness(scores.embeddings[0])  # type: ignore[union-attr]

@@ -144,7 +144,7 @@ def same_answers(folders: list[str], clip_paths: list[str], scratch: str) -> Non
     plans = plan(folders), plan(folders, Inference("openvino"))
     assert plans[0].run == plans[1].run, "the same ensemble, whatever runs it"
     units = stage([str(i) for i in range(5)], clip_paths[:5], plans[0])
-    one, other = (Ensemble(p, CPU).score(units.logmels) for p in plans)
+    one, other = (Ensemble(p, CPU).score(units.logmels, units.tracks) for p in plans)
     np.testing.assert_allclose(one.probs_NBC, other.probs_NBC, atol=1e-3)
 
 
@@ -200,7 +200,7 @@ def test_a_batch_is_on_the_device_once_for_all_members(
     real: Callable[..., object] = inference.on_device
     monkeypatch.setattr("synatt.ensemble.on_device", lambda x, *rest: (seen.append(len(x)), real(x, *rest))[1])
     loaded = Ensemble(plan([make_model("A"), make_model("B", 1), make_model("C", 2)]), CPU)
-    loaded.score(stage(["x", "y"], clip_paths[:2], loaded.plan).logmels)
+    loaded.score(stage(["x", "y"], clip_paths[:2], loaded.plan).logmels, ["x", "y"])
     assert seen == [2]
 
 
@@ -214,7 +214,7 @@ def test_members_that_share_a_view_take_batches_that_fit_the_most_careful_of_the
     )
     large = make_tiny_recipe(name="B", predict={"batch": 2})
     loaded = Ensemble(plan([make_model("A"), make_model("B", 1, large), make_model("C", 2)]), CPU)
-    loaded.score(stage(["x", "y"], clip_paths[:2], loaded.plan).logmels)
+    loaded.score(stage(["x", "y"], clip_paths[:2], loaded.plan).logmels, ["x", "y"])
     assert sizes == [2]
 
 

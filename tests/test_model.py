@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from synatt import model
+from synatt.crossfit import TaughtTracks
 from synatt.errors import UsageError
 from synatt.model import ModelFolderError, find_models, folder_digest, load_model, read_recipe, save_model
 from synatt.neighbours import Neighbours
@@ -54,6 +55,35 @@ def test_the_digest_changes_with_weights_and_with_settings(make_model: MakeModel
     assert folder_digest(one) != folder_digest(other)
     rewrite(same, seed=43)
     assert folder_digest(one) != folder_digest(same)
+
+
+def test_the_tracks_it_was_taught_come_back_and_count_among_what_answers_come_from(make_model: MakeModel) -> None:
+    folder = make_model()
+    loaded = load_model(folder)
+    assert loaded.taught is None
+    save_model(folder, loaded.net, loaded.recipe, {}, [], taught=TaughtTracks.of(["a", "b"]))
+    taught = load_model(folder)
+    assert taught.taught is not None
+    assert taught.taught.among(["b", "c"]).tolist() == [True, False]
+    assert taught.digest != loaded.digest
+    save_model(folder, loaded.net, loaded.recipe, {}, [])
+    assert load_model(folder).digest == loaded.digest
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [({"names": torch.zeros(3)}, "'tracks'"), ({"tracks": torch.zeros(3)}, "float32"), (None, "whole safetensors")],
+)
+def test_a_damaged_list_of_taught_tracks_is_named(
+    make_model: MakeModel, tensors: dict[str, torch.Tensor] | None, said: str
+) -> None:
+    folder = make_model()
+    path = os.path.join(folder, "taught.safetensors")
+    if tensors is None:
+        Path(path).write_bytes(b"x" * 40)
+    else:
+        save_tensors(tensors, path)
+    assert said in refused(folder)
 
 
 def test_metrics_are_written_last_so_that_a_folder_with_them_is_whole(

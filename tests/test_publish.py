@@ -50,7 +50,7 @@ def write_run(folder: Path, models: Path, paths: list[str]) -> Run:
     for segment in work.segments:
         for number, shard in enumerate(worklist.iter_shards(str(folder / "work"), segment.name)):
             for units in stage_shard(shard, ensemble.plan):
-                scores = ensemble.score(units.logmels)
+                scores = ensemble.score(units.logmels, units.tracks)
                 for kind, made in staged.tables(units, scores, ensemble.plan, "run-1", KINDS[1:]).items():
                     storage.write_table(str(folder / "scored" / kind / str(staged.Name.of(number, units))), made)
     return Run(folder, work)

@@ -338,7 +338,7 @@ def test_embeddings_are_those_that_enrolling_takes(make_model: MakeModel, clip_p
     wave = load_audio(clip_paths[0]).wave
     found = _embedded(loaded.models[0], Clips([wave], np.zeros(1, np.int64)))
     assert found.vectors.shape[1] == 64
-    scores = loaded.score(stage(["x"], clip_paths[:1], loaded.plan).logmels)
+    scores = loaded.score(stage(["x"], clip_paths[:1], loaded.plan).logmels, ["x"])
     assert scores.embeddings[0].shape == (1, 64)
 
 

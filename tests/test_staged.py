@@ -115,7 +115,9 @@ def block(
 def scores(count: int, seed: int = 0) -> Scores:
     rng = np.random.default_rng(seed)
     probs = rng.dirichlet(np.ones(3), (2, count)).astype(np.float32)
-    return Scores(probs, [rng.standard_normal((count, 4)).astype(np.float32) for _ in range(2)])
+    return Scores(
+        probs, [rng.standard_normal((count, 4)).astype(np.float32) for _ in range(2)], np.ones((2, count), bool)
+    )
 
 
 OK_ROWS = [(0, 0, None), (1, 0, "missing: no such file"), (2, 0, None)]

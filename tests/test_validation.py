@@ -36,7 +36,7 @@ def test_it_takes_the_crop_that_prediction_takes(
 ) -> None:
     recipe = make_tiny_recipe(clip={"seconds": 0.5, "pad": "zeros"})
     ensemble = Ensemble(plan([make_model(recipe=recipe)]), CPU)
-    predicted = ensemble.score(stage(examples.tracks, clip_paths, ensemble.plan).logmels).probs_NBC[0]
+    predicted = ensemble.score(stage(examples.tracks, clip_paths, ensemble.plan).logmels, examples.tracks).probs_NBC[0]
     logits = validate(ensemble.models[0].net, examples, clip_store, recipe, EXACT).logits
     assert logits.shape == (1, 12, 6)
     np.testing.assert_allclose(torch.softmax(torch.from_numpy(logits[0]), dim=1).numpy(), predicted, atol=1e-6)

@@ -304,7 +304,7 @@ class Score:
         assert self._ensemble is not None
         scoring, start = self._scoring, time.perf_counter()
         shard, units = _unpacked(batch, scoring.plan)
-        scores = self._ensemble.score(units.logmels)
+        scores = self._ensemble.score(units.logmels, units.tracks)
         tables = staged.tables(units, scores, scoring.plan, scoring.run, scoring.tables)
         # The units come last: where they are, the other tables are too.
         for kind in (*scoring.tables, staged.UNITS):

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 from ray.train import UserCallback
 
 from synatt import logs, storage
@@ -75,15 +76,18 @@ class Job:
     """One backbone to train.
 
     Attributes:
+        train: rows it is trained on.
         workers, gpu: DDP workers, and whether each has a GPU.
         folder: of the finished model.
         scalars: folder of its TensorBoard events.
         run: name of the run's folder below the folder of all runs; a run of that name is continued.
         info: goes into `metrics.json`.
         beside: jobs that share the cluster at a time, this one among them; workers share the cores of a node by it.
+        taught: int64, keys of the tracks whose soft labels it is taught, where these are cross-fitted.
     """
 
     plan: Plan
+    train: Examples
     workers: int
     gpu: bool
     folder: str
@@ -91,10 +95,11 @@ class Job:
     run: str
     info: dict[str, Any]
     beside: int = 1
+    taught: np.ndarray | None = None
 
 
 def train_all(
-    jobs: Sequence[Job], train: Examples, valid: Examples | None, clips: Clips, work_folder: str, at_once: int
+    jobs: Sequence[Job], valid: Examples | None, clips: Clips, work_folder: str, at_once: int
 ) -> list[str | None]:
     """Train each job to its last epoch and write its model folder; what is there of a run is gone on with.
 
@@ -111,11 +116,11 @@ def train_all(
         about = logs.fields(backbone=plan.backbone.name, run=job.info["fingerprint"])
         log.info(
             "training %s (%s) on %d clips for %d epochs, %d clips a step",
-            *(plan.backbone.name, plan.backbone.timm, len(train), plan.epochs, plan.global_batch),
+            *(plan.backbone.name, plan.backbone.timm, len(job.train), plan.epochs, plan.global_batch),
             extra=about,
         )
         try:
-            _train(job, train, valid, clips, work_folder)
+            _train(job, valid, clips, work_folder)
         except WorkError as err:
             log.error("%s", err, extra={"fields": {**about["fields"], "kind": type(err).__name__}})
             return str(err)
@@ -130,7 +135,7 @@ def train_all(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _train(job: Job, train: Examples, valid: Examples | None, clips: Clips, work_folder: str) -> None:
+def _train(job: Job, valid: Examples | None, clips: Clips, work_folder: str) -> None:
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
@@ -149,14 +154,15 @@ def _train(job: Job, train: Examples, valid: Examples | None, clips: Clips, work
         # Plain values: the controller unpickles them too, and should not import what only workers need.
         train_loop_config={
             "plan": pack(job.plan),
-            "tracks": train.tracks,
-            "target": train.target,
+            "tracks": job.train.tracks,
+            "target": job.train.target,
             "valid_tracks": valid.tracks if valid else (),
             "valid_target": valid.target if valid else None,
             "clips": asdict(clips),
             "run": run,
             "model_folder": storage.absolute(job.folder),
             "info": job.info,
+            "taught": job.taught,
             "beside": job.beside,
             "log_format": logs.chosen(),
         },

@@ -12,6 +12,7 @@ import numpy as np
 from synatt import logs, storage
 from synatt.allocator import keep_freed_memory
 from synatt.checkpoints import STATE_FILE, decode, encode, newest_whole
+from synatt.crossfit import TaughtTracks
 from synatt.curves import confusion_matrix, training_curve
 from synatt.distributed import metrics
 from synatt.distributed.clips import Clips
@@ -200,7 +201,8 @@ def _write_model(run: Run, config: dict[str, Any]) -> None:
         title = f"{plan.backbone.name}, held-out fold, epoch {best['epoch']:.0f}"
         picture = confusion_matrix(run.progress.confusion, recipe.require_classes(), title)
         storage.write_bytes(storage.join(folder, "confusion.png"), picture)
-    save_model(folder, run.judged, recipe, metrics, curve, run.neighbours())
+    taught = None if config["taught"] is None else TaughtTracks(config["taught"])
+    save_model(folder, run.judged, recipe, metrics, curve, run.neighbours(), taught)
 
 
 def hardware(device: Any) -> dict[str, Any]:

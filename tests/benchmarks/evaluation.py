@@ -6,8 +6,8 @@
 For each recipe `tune` is run once (with the first seed) where it says `tune.run`, then `train`, `predict` (the rows of
 split 'eval') and `evaluate` for each seed: the supervised stage. With `--second-round` every other evaluation row then
 gets the models' soft labels, as the method gives them to all of them, and new models are trained on those too: rows
-that had them and rows that had not are scored apart. Nothing is chosen by these figures. What is finished is not done
-again.
+that had them and rows that had not are scored apart. Where the recipe cross-fits soft labels (`train.soft_label_folds`)
+all rows get them, and are scored together. Nothing is chosen by these figures. What is finished is not done again.
 """
 
 import argparse
@@ -54,7 +54,8 @@ def unknown_by(predictions: Path, labels: Path, by: str) -> list[dict[str, objec
 def run(args: argparse.Namespace, recipe: str, seed: int) -> list[dict[str, object]]:
     out = Path(args.output) / recipe
     extra = [value.partition(":")[2] for value in args.set if value.partition(":")[0] == recipe]
-    members = load_recipe(recipe, extra).backbones
+    asked = load_recipe(recipe, extra)
+    members, crossed = asked.backbones, asked.train.soft_label_folds > 1
 
     def seeded(seed: int) -> list[str]:
         # No two runs share a network.
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace, recipe: str, seed: int) -> list[dict[str, obje
     seconds: dict[str, float] = {}
     rows = ["--input", args.input]
     epochs = []
-    if load_recipe(recipe, extra).tune.run:
+    if asked.tune.run:
         timed(seconds, "tune", tune, [*rows, *given, *seeded(args.seeds[0]), "--output", str(out / "folds")])
         epochs = ["--epochs", str(out / "folds")]
     here = out / f"seed{seed}"
@@ -75,20 +76,21 @@ def run(args: argparse.Namespace, recipe: str, seed: int) -> list[dict[str, obje
     rows_of_eval = only_split(manifest.read(args.input), "eval")
     manifest.write(str(judged), rows_of_eval)
     labels = pd.concat([pd.read_csv(path) for path in args.labels])
-    soft = half_of(rows_of_eval.column("track")) if args.second_round else set()
+    tracks = rows_of_eval.column("track")
+    soft = set(tracks) if crossed else half_of(tracks)
     by = args.by
-    if args.second_round:
+    if args.second_round and not crossed:
         part = labels[by[0]] + ", " + np.where(labels["track"].isin(soft), "soft-labelled", "not soft-labelled")
         labels, by = labels.assign(round=part), [*by, "round"]
     here.mkdir(parents=True, exist_ok=True)
     labels.to_csv(here / "labels.csv", index=False)
     table = judge(judged, here, seconds, here / "labels.csv", by)
     if args.second_round:
-        half, again = Path(args.output) / "soft_rows.parquet", here / "second"
-        manifest.write(str(half), rows_of_eval.where(np.isin(rows_of_eval.column("track"), list(soft))))
-        asked = ["--input", str(half), "--models", str(here / "models"), "--output", str(here / "soft")]
-        timed(seconds, "pseudo", pseudo, asked)
-        if load_recipe(recipe, extra).tune.judges_unseen:
+        listed, again = out / "soft_rows.parquet", here / "second"
+        manifest.write(str(listed), rows_of_eval.where(np.isin(tracks, list(soft))))
+        scored = ["--input", str(listed), "--models", str(here / "models"), "--output", str(here / "soft")]
+        timed(seconds, "pseudo", pseudo, scored)
+        if asked.tune.judges_unseen:
             first = args.seeds[0]
             taught = ["--soft", str(out / f"seed{first}" / "soft"), "--output", str(out / "folds-second")]
             timed(seconds, "tune again", tune, [*rows, *given, *seeded(first), *taught])

@@ -38,7 +38,7 @@ def loop_rate(models: list[str], paths: list[str], each_alone: bool) -> float:
     for ensemble in ensembles:
         for i in range(0, len(paths), BATCH):
             part = paths[i : i + BATCH]
-            ensemble.score(stage(part, part, ensemble.plan).logmels)
+            ensemble.score(stage(part, part, ensemble.plan).logmels, part)
     return len(paths) / (time.perf_counter() - start)
 
 

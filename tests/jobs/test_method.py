@@ -13,6 +13,7 @@ import pytest
 
 import synatt
 from synatt import manifest, storage
+from synatt.crossfit import soft_folds
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
@@ -186,6 +187,32 @@ def test_train_with_soft_labels_uses_the_second_stage(job, work, tiny_yaml):
     metrics = json.loads((work / "second" / "TinyEff" / "metrics.json").read_text())
     assert (metrics["stage"], metrics["epochs"], metrics["clips"]) == (2, 3, 36)
     assert not (work / "second" / "TinyConv").exists()
+
+
+def test_cross_fitted_networks_answer_for_the_soft_labels_they_were_not_taught(job, work, tiny_yaml):
+    argv = ["--input", work / "data", "--recipe", tiny_yaml, "--output", work / "crossed", "--soft", work / "soft"]
+    code, _, err = job("train", *argv, "--backbone", "TinyConv", "--set", "train.soft_label_folds=2")
+    assert code == 0, err
+    names = ["TinyConv-fold0", "TinyConv-fold1"]
+    assert list(pd.read_parquet(work / "crossed" / "backbones.parquet").backbone) == names
+    for name in names:
+        assert json.loads((work / "crossed" / name / "metrics.json").read_text())["clips"] == 24 + 6
+    soft_rows = work / "soft" / "manifest.parquet"
+    asked = ["--input", soft_rows, "--models", work / "crossed", "--output", work / "crosspred"]
+    code, _, err = job("predict", *asked, "--members")
+    assert code == 0, err
+    table = pd.read_parquet(work / "crosspred" / "predictions").set_index("track")
+    members = pd.read_parquet(work / "crosspred" / "members").set_index(["backbone", "track"]).filter(like="p_")
+    soft = manifest.read(str(soft_rows)).column("track")
+    fold = dict(zip(soft, soft_folds(soft, 2), strict=True))
+    assert len(table) == len(fold) == 12
+    for track, row in table.filter(like="p_").iterrows():
+        # The network of a fold is the one that was not taught it.
+        mine, other = (members.loc[names[k], track] for k in (fold[track], 1 - fold[track]))
+        np.testing.assert_allclose(row, mine, atol=1e-6)
+        assert np.abs(row - other).max() > 1e-6
+    direct = synatt.load(str(work / "crossed")).predict(list(table.path), tracks=list(table.index))
+    np.testing.assert_allclose(direct.filter(like="p_"), table.filter(like="p_"), atol=1e-5)
 
 
 def test_pseudo_leaves_tracks_out_that_the_models_are_not_sure_of(job, work):
