@@ -60,6 +60,7 @@ NUMBERS = {
     "head_units": (64, 64),
     "train.focal_gamma": (0.0, 0.0),
     "train.soft_label_least": (0.0, 0.0),
+    "train.soft_label_folds": (1, 1),
     "train.balance_classes": (False, False),
     "train.consistency": (0.0, 0.0),
     "train.label_smoothing": (0.05, 0.05),

@@ -182,3 +182,14 @@ def test_a_fold_that_does_without_a_class_does_without_what_soft_labels_call_it(
         assert [t for t in train.tracks if t[0] == "s"] == [f"s{i}" for i in range(6) if i != gone]
         assert not any(t[0] == "s" for t in valid.tracks)
         assert gone not in train.target.argmax(axis=1) and gone not in valid.target.argmax(axis=1)
+
+
+@pytest.mark.parametrize(("folds", "taught"), [(1, ["s0", "s1", "s2", "s3"]), (2, ["s0", "s2"])])
+def test_folds_are_taught_the_soft_labels_that_a_cross_fitted_network_is(folds: int, taught: list[str]) -> None:
+    given = [{"track": f"t{i}", "path": "/p", "label": i % 6} for i in range(24)]
+    soft = [{"track": f"s{i}", "path": "/p", "p": [1 / 6] * 6, "split": "eval"} for i in range(4)]
+    rows, labels = (manifest.build(some, tuple(CLASSES)) for some in (given, soft))
+    recipe = make_tiny_recipe(train={"soft_label_folds": folds})
+    task = tuning._task(rows, recipe, 1, labels, FitSettings(), [])
+    assert [track for track in task.rows.column("track") if track.startswith("s")] == taught
+    assert len(task.rows) == 24 + len(taught)
