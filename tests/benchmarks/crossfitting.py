@@ -160,7 +160,8 @@ def main() -> None:
         table += [{"seed": seed, **row} for row in judge(found, parts, judged_clips(parts))]
         frame = pd.DataFrame(table)
         frame.to_csv(output / "crossfitting.csv", index=False)
-    print(frame.drop(columns="seed").groupby(["level", "round"], sort=False).agg(["mean", "min", "max"]).round(3))
+    means = frame.drop(columns="seed").groupby(["level", "round"], sort=False).agg(["mean", "min", "max"])
+    print(means.round(3).to_string())
 
 
 if __name__ == "__main__":
