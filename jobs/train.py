@@ -15,7 +15,8 @@ def parser() -> argparse.ArgumentParser:
 
         Writes OUTPUT/<backbone>/ (weights as safetensors, recipe.yaml, metrics.json, curve), OUTPUT/tensorboard/
         and OUTPUT/backbones.parquet, a row for each; one that fails does not stop the others. With --soft the
-        soft-labelled rows join in and the recipe's second (semi-supervised) batch sizes and epoch counts hold. The
+        soft-labelled rows join in and the recipe's second (semi-supervised) batch sizes and epoch counts hold; with
+        train.soft_label_folds above 1 each backbone becomes a folder for each fold (<backbone>-fold0, ...). The
         same command again goes on from the last epoch that was finished.
         """,
         "python -m jobs.train --input quickstart/corpus --recipe quickstart --output runs/again \\\n"

@@ -1,9 +1,9 @@
 """Cross-fitting of soft labels: a clip is answered by networks that were not taught its soft label.
 
-A network repeats what its teachers said of a clip that it was trained on, their mistakes too; of clips of the same kind
-that it was not trained on it says more than they did. So soft-labelled tracks are dealt into folds, each network is
-trained once for each fold, without that fold's soft labels (cross-fitting, Chernozhukov et al. 2018), and keeps the
-keys of the tracks it was taught.
+A network repeats what its teachers said of a clip that it was trained on, their mistakes too; on clips of the same
+kind that it was not trained on it is right more often than they were (README, Measured). So soft-labelled tracks are
+dealt into folds, each network is trained once for each fold, without that fold's soft labels (cross-fitting,
+Chernozhukov et al. 2018), and keeps the keys of the tracks it was taught.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def track_keys(tracks: Sequence[str]) -> np.ndarray:
-    """int64 ``[N]``: the first 64 bits of each track's SHA-256, which have nothing to do with its name."""
+    """int64 ``[N]``: the first 64 bits of each track's SHA-256; tracks with like names lie far apart."""
     digests = b"".join(hashlib.sha256(track.encode()).digest()[:8] for track in tracks)
     # Big-endian, so that their order is that of the digests.
     return np.frombuffer(digests, ">u8").astype(np.uint64).view(np.int64)
@@ -43,15 +43,24 @@ class TaughtTracks:
     def __len__(self) -> int:
         return len(self.key_T)
 
-    def among(self, tracks: Sequence[str]) -> np.ndarray:
-        """bool ``[B]``: which of `tracks` it was taught."""
-        key_B = track_keys(tracks)
+    def among(self, key_B: np.ndarray) -> np.ndarray:
+        """bool ``[B]``: which of the tracks with these int64 keys it was taught."""
         if not len(self):
             return np.zeros(len(key_B), bool)
         place_B = np.minimum(np.searchsorted(self.key_T, key_B), len(self) - 1)
         return np.asarray(self.key_T[place_B] == key_B)
 
 
-def answering(taught_NB: np.ndarray) -> np.ndarray:
-    """bool ``[N, B]``: which of N networks answer for which of B clips: those that were not taught it, else all."""
+def answering(networks: Sequence[TaughtTracks | None], tracks: Sequence[str]) -> np.ndarray:
+    """bool ``[N, B]``: which of N networks answer for which of B tracks: those that were not taught it, else all.
+
+    Args:
+        networks: what each was taught; None: nothing.
+    """
+    taught_NB = np.zeros((len(networks), len(tracks)), bool)
+    if any(networks):
+        key_B = track_keys(tracks)
+        for taught_B, taught in zip(taught_NB, networks, strict=True):
+            if taught:
+                taught_B[:] = taught.among(key_B)
     return ~taught_NB | taught_NB.all(axis=0)

@@ -163,8 +163,8 @@ class Ensemble:
             self._scored(model, torch.cat(parts).unflatten(0, staged[key].shape[:2]))
             for model, parts, key in zip(self.models, vectors, self.plan.view_of, strict=True)
         ]
-        taught_NB = np.stack([m.taught.among(tracks) if m.taught else np.zeros(len(tracks), bool) for m in self.models])
-        return Scores(np.stack([probs for probs, _ in found]), [v for _, v in found], answering(taught_NB))
+        answers_NB = answering([model.taught for model in self.models], tracks)
+        return Scores(np.stack([probs for probs, _ in found]), [v for _, v in found], answers_NB)
 
     def _scored(self, model: TrainedModel, vectors_BKE: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """(probabilities ``[B, C]``, embeddings ``[B, E]``) of a model, means over the crops."""

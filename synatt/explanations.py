@@ -14,6 +14,7 @@ from synatt.clip import crops
 from synatt.ensemble import Ensemble, EnsemblePlan, View
 from synatt.examples import Example
 from synatt.explain import heat_map
+from synatt.model import TrainedModel
 from synatt.scored import Rows
 from synatt.staging import stage
 
@@ -113,22 +114,31 @@ def _explained(rows: Rows, row: int, kinds: tuple[str, ...], ensemble: Ensemble,
     except AudioError as err:
         return Explained(row, kinds, f"{path} cannot be read: {err.kind}: {err}")
     units = stage([rows.track[row]], [wave], ensemble.plan)
-    found, told = ensemble.score(units.logmels, units.tracks).mean_BC[0], rows.p[row]
+    scores = ensemble.score(units.logmels, units.tracks)
+    found, told = scores.mean_BC[0], rows.p[row]
     if np.abs(found - told).max() > SAME_P:
         now, then = found[rows.answer[row]], told[rows.answer[row]]
         said = f"scored again it gets {now:.3f} where the table has {then:.3f}"
         return Explained(row, kinds, f"{said}: the recording has changed, or was scored in windows")
+    told_by = [
+        model
+        for model, key, answers in zip(ensemble.models, ensemble.plan.view_of, scores.answers_NB[:, 0], strict=True)
+        if answers and key == view.key
+    ]
+    if not told_by:
+        return Explained(row, kinds, "the models that look at these log-mels were taught it, and others answered")
     recipe = view.recipe
     wave_KS = crops(wave, recipe.clip_samples, recipe.clip.pad, recipe.predict.crops)
     logmel_MT = units.logmels[view.key][0, 0]
     wanted = [int(c) for c in dict.fromkeys((rows.answer[row], rows.truth[row])) if c >= 0]
-    return Explained(row, kinds, None, wave_KS[0], logmel_MT, _heat(ensemble, view, logmel_MT, wanted))
+    return Explained(row, kinds, None, wave_KS[0], logmel_MT, _heat(told_by, ensemble.device, logmel_MT, wanted))
 
 
-def _heat(ensemble: Ensemble, view: View, logmel_MT: np.ndarray, wanted: list[int]) -> dict[int, np.ndarray]:
-    """Class -> float32 ``[M, T]``: the mean, over the members that share `view`, of maps of which each ends at 1."""
-    models = [m for m, key in zip(ensemble.models, ensemble.plan.view_of, strict=True) if key == view.key]
-    x_BMT = torch.from_numpy(logmel_MT.copy()).expand(len(wanted), -1, -1).contiguous().to(ensemble.device)
-    class_B = torch.tensor(wanted, device=ensemble.device)
+def _heat(
+    models: list[TrainedModel], device: torch.device, logmel_MT: np.ndarray, wanted: list[int]
+) -> dict[int, np.ndarray]:
+    """Class -> float32 ``[M, T]``: the mean, over the models that answered for it, of maps of which each ends at 1."""
+    x_BMT = torch.from_numpy(logmel_MT.copy()).expand(len(wanted), -1, -1).contiguous().to(device)
+    class_B = torch.tensor(wanted, device=device)
     maps_BMT = torch.stack([heat_map(m.net, x_BMT, class_B) for m in models]).mean(dim=0).cpu().numpy()
     return dict(zip(wanted, maps_BMT, strict=True))

@@ -122,7 +122,7 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
     Args:
         rows: the manifest; its evaluation rows are not trained on.
         stage: 0 supervised, 1 semi-supervised.
-        soft: soft-labelled rows to add.
+        soft: soft-labelled rows to add; cross-fitted ones make a folder of each backbone and fold.
 
     Returns:
         `output`.
@@ -165,7 +165,6 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
         fit, valid = held_out(usable, recipe)
         info = {
             "stage": stage + 1,
-            "unreadable_clips": len(chosen) - len(usable),
             "data_digest": clips.digest(),
             **provenance(recipe),
         }
@@ -182,7 +181,7 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
                 storage.join(output, net.backbone.name),
                 storage.join(output, "tensorboard", net.backbone.name),
                 f"{net.backbone.name}-{key}",
-                {"fingerprint": key, **info},
+                {"fingerprint": key, "unreadable_clips": len(net.rows(chosen)) - len(net.rows(usable)), **info},
                 beside,
                 net.taught,
             )

@@ -37,8 +37,8 @@ class Member:
         if not self.untaught:
             return fit
         mine = set(self.rows(rows).column("track"))
-        kept = np.array([track in mine for track in fit.tracks], bool)
-        return Examples(tuple(track for track in fit.tracks if track in mine), fit.target[kept])
+        kept = [i for i, track in enumerate(fit.tracks) if track in mine]
+        return Examples(tuple(fit.tracks[i] for i in kept), fit.target[kept])
 
     def rows(self, chosen: Manifest) -> Manifest:
         """Those of `chosen` that it is trained on: neither untaught ones nor copies of them."""
@@ -70,30 +70,30 @@ def members(
     Raises:
         UsageError: there are fewer soft labels than folds.
     """
-    made = []
+    made, folds = [], soft_label_folds(recipe, soft)
+    keys = [track_keys([t for other in folds if other is not fold for t in other]) for fold in folds]
     for backbone in backbones:
         name, count = backbone.name, epochs.get(backbone.name, backbone.epochs[stage])
         mine = confidences[name].into(recipe) if name in confidences else recipe
-        for k, untaught, taught in soft_label_folds(recipe, soft):
-            own = backbone if k is None else backbone.model_copy(update={"name": f"{name}-fold{k}"})
-            mine = mine.model_copy(update={"backbones": (own,)})
-            made.append(Member(mine, own, count, untaught, taught))
+        if not folds:
+            made.append(Member(mine.model_copy(update={"backbones": (backbone,)}), backbone, count))
+        for k, untaught in enumerate(folds):
+            own = backbone.model_copy(update={"name": f"{name}-fold{k}"})
+            made.append(Member(mine.model_copy(update={"backbones": (own,)}), own, count, untaught, keys[k]))
     return made
 
 
-def soft_label_folds(
-    recipe: Recipe, soft: Manifest | None
-) -> list[tuple[int | None, frozenset[str], np.ndarray | None]]:
-    """(fold, its tracks, keys of all others) for each fold of soft labels; (None, none, None) where there is but one.
+def soft_label_folds(recipe: Recipe, soft: Manifest | None) -> list[frozenset[str]]:
+    """The tracks of each fold of soft labels; no fold where they are not cross-fitted.
 
     Raises:
         UsageError: there are fewer soft labels than folds.
     """
     count = recipe.train.soft_label_folds
     if soft is None or count == 1:
-        return [(None, frozenset(), None)]
+        return []
     if len(soft) < count:
         raise UsageError(f"train.soft_label_folds={count}: there are soft labels of {len(soft)} tracks only")
     track = np.array(soft.column("track"), object)
     fold = soft_folds(list(track), count)
-    return [(k, frozenset(track[fold == k]), track_keys(list(track[fold != k]))) for k in range(count)]
+    return [frozenset(track[fold == k]) for k in range(count)]

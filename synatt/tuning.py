@@ -119,9 +119,9 @@ def _task(
     report_folds(labelled)
     outliers = outlier_rows(labelled, recipe)
     # Where soft labels are cross-fitted, a network is taught those of all folds but one: here the first.
-    _, untaught, _ = soft_label_folds(recipe, soft)[0]
-    taught = [] if soft is None else [without(soft, untaught)]
-    chosen = manifest.concat([labelled, *taught, outliers])
+    if soft is not None and (soft_folds := soft_label_folds(recipe, soft)):
+        soft = without(soft, soft_folds[0])
+    chosen = manifest.concat([labelled, *([] if soft is None else [soft]), outliers])
     backbones = [recipe.backbone(name) for name in settings.backbones] or list(recipe.backbones)
     keys = [fingerprint(chosen, recipe, b, stage, recipe.tune.max_epochs) for b in backbones]
     text = "".join([*keys, recipe.tune.model_dump_json(), json.dumps(also)])

@@ -8,12 +8,14 @@ import pytest
 import soundfile as sf
 import torch
 
+from synatt.crossfit import TaughtTracks
 from synatt.ensemble import Ensemble, plan
 from synatt.evaluation import evaluate
 from synatt.examples import Example
 from synatt.explain import heat_map
 from synatt.explanations import explain_rows
 from synatt.logmel import logmel_batch
+from synatt.model import load_model, save_model
 from synatt.scored import Rows
 from synatt.staging import stage
 from tests.conftest import CLASSES, MakeModel, make_tiny_recipe, make_tiny_waveform_recipe
@@ -54,6 +56,22 @@ def test_the_map_is_the_mean_of_the_members_maps_for_answer_and_truth(rows: Rows
         maps = [heat_map(net, x, torch.tensor([index]))[0].numpy() for net in nets]
         np.testing.assert_allclose(heat, (maps[0] + maps[1]) / 2, atol=1e-4)
         assert 0 <= heat.min() <= heat.max() <= 1
+
+
+def test_a_model_that_left_a_clip_to_others_has_no_part_in_its_map(
+    models: list[str], clip_paths: list[str], tmp_path: Path
+) -> None:
+    alone = write_predictions(tmp_path / "alone", models[:1], clip_paths[:2])
+    rows = evaluate([alone], bootstrap=0).rows
+    (wanted,) = explain_rows(rows, CLASSES, plan(models[:1]), [Example(0, "asked")]).clips
+    loaded = load_model(models[1])
+    save_model(models[1], loaded.net, loaded.recipe, {}, [], taught=TaughtTracks.of(rows.track))
+    both = write_predictions(tmp_path / "both", models, clip_paths[:2])
+    rows = evaluate([both], bootstrap=0).rows
+    (clip,) = explain_rows(rows, CLASSES, plan(models), [Example(0, "asked")]).clips
+    assert list(clip.heat) == list(wanted.heat)
+    for index, heat in clip.heat.items():
+        np.testing.assert_allclose(heat, wanted.heat[index], atol=1e-5)
 
 
 def test_of_models_that_look_at_other_clips_those_are_taken_that_most_share(

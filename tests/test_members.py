@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synatt import manifest
-from synatt.crossfit import TaughtTracks
+from synatt.crossfit import TaughtTracks, track_keys
 from synatt.errors import UsageError
 from synatt.feed import Examples
 from synatt.manifest import Manifest
@@ -40,7 +40,7 @@ def test_cross_fitted_soft_labels_give_a_network_for_each_fold() -> None:
     fit = Examples(("a", *SOFT), np.eye(6, dtype=np.float32))
     for net in nets:
         # What it is taught and what it is not are all soft labels, and it is trained on all else.
-        assert TaughtTracks(net.taught).among(SOFT).tolist() == [t not in net.untaught for t in SOFT]
+        assert TaughtTracks(net.taught).among(track_keys(SOFT)).tolist() == [t not in net.untaught for t in SOFT]
         kept = [t for t in fit.tracks if t not in net.untaught]
         examples = net.examples(fit, rows(["a", *SOFT]))
         assert list(examples.tracks) == kept

@@ -30,13 +30,12 @@ from synatt.crossfit import soft_folds, track_keys
 from synatt.fitting import read_choice, training_rows, with_classes
 from synatt.members import without
 from synatt.metrics import detection_scores, score_counts
-from synatt.neighbours import Neighbours
 from synatt.openset import Confidence, probabilities
 from synatt.perturb import LEVELS
 from synatt.recipe import Recipe
 from synatt.recipefile import load_recipe
 from synatt.training import Run
-from synatt.validation import answers, judged_wave, known_clips
+from synatt.validation import answers, judged_wave
 from tests.benchmarks.ablation import Split, left_out, make_store, split, trained
 
 STRONG, MILDER = "strong", "milder"
@@ -59,11 +58,11 @@ def told(run: Run, clips: list[tuple[str, str]], store: ClipStore, recipe: Recip
             yield from crops(judged_wave(store, track, level), recipe.clip_samples, recipe.clip.pad, count)
 
     vectors, logits = answers(net, shown(), recipe, run.precision)
-    _, known = known_clips(run.train_rows, run.store, recipe)
-    bank, _ = answers(net, known, recipe, run.precision)
+    known = run.neighbours()
+    assert known, "there are too few known clips, or predict.neighbours is 0"
     means = vectors.reshape(len(clips), count, -1).mean(axis=1)
     logits_BKC = torch.from_numpy(logits).unflatten(0, (len(clips), count))
-    unlikeness_BK = torch.from_numpy(Neighbours(bank).unlikeness(means)).float()[:, None].expand(-1, count)
+    unlikeness_BK = torch.from_numpy(known.unlikeness(means)).float()[:, None].expand(-1, count)
     how = Confidence.of(recipe.predict)
     decided = probabilities(logits_BKC, how, unknown, unlikeness_BK).mean(dim=1)
     return {"p": torch.softmax(logits_BKC, -1).mean(dim=1).numpy(), "decided": decided.numpy()}

@@ -11,7 +11,6 @@ all rows get them, and are scored together. Nothing is chosen by these figures. 
 """
 
 import argparse
-import hashlib
 import json
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ import pandas as pd
 from jobs import evaluate, predict, pseudo, train, tune
 from synatt import manifest
 from synatt.constants import UNKNOWN
+from synatt.crossfit import soft_folds
 from synatt.fitting import only_split
 from synatt.metrics import detection_scores, score_counts
 from synatt.recipefile import load_recipe
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, recipe: str, seed: int) -> list[dict[str, obje
     manifest.write(str(judged), rows_of_eval)
     labels = pd.concat([pd.read_csv(path) for path in args.labels])
     tracks = rows_of_eval.column("track")
-    soft = set(tracks) if crossed else half_of(tracks)
+    soft = set(tracks) if crossed else {t for t, fold in zip(tracks, soft_folds(tracks, 2), strict=True) if fold == 0}
     by = args.by
     if args.second_round and not crossed:
         part = labels[by[0]] + ", " + np.where(labels["track"].isin(soft), "soft-labelled", "not soft-labelled")
@@ -102,11 +102,6 @@ def run(args: argparse.Namespace, recipe: str, seed: int) -> list[dict[str, obje
     about = {"recipe": recipe, "seed": seed}
     table += [{"rows": f"seconds {name}", "seconds": value} for name, value in seconds.items()]
     return [{**about, **row} for row in table]
-
-
-def half_of(tracks: list[str]) -> set[str]:
-    """Every other track, in an order that has nothing to do with their names."""
-    return set(sorted(tracks, key=lambda track: hashlib.sha256(track.encode()).digest())[::2])
 
 
 def judge(rows: Path, here: Path, seconds: dict[str, float], labels: Path, by: list[str]) -> list[dict[str, object]]:
