@@ -17,7 +17,7 @@ from synatt.folds import check, with_folds
 from synatt.inputs import read_inputs
 from synatt.manifest import Manifest
 from synatt.members import members
-from synatt.model import METRICS_FILE
+from synatt.model import METRICS_FILE, is_model_folder
 from synatt.openset import Confidence
 from synatt.outliers import outlier_rows
 from synatt.provenance import fingerprint, is_done, provenance
@@ -147,6 +147,9 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
             log.info("%s is trained already", net.backbone.name)
         else:
             todo.append((net, key))
+    everyone = members(recipe, recipe.backbones, stage, soft, settings.epochs, settings.confidences)
+    if others := strangers(output, {net.backbone.name for net in everyone}):
+        log.warning("%s holds models of other settings too, which predict would take: %s", output, ", ".join(others))
     if not todo:
         return output
     storage.check_writable(output)
@@ -196,6 +199,12 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
         raise WorkError(f"{len(errors)} of {len(jobs)} backbones failed: {next(iter(errors.values()))}")
     storage.discard(storage.join(output, "_runs"))
     return output
+
+
+def strangers(output: str, names: set[str]) -> list[str]:
+    """Model folders in `output` that are called otherwise than `names`, in order."""
+    there = set(storage.list_dirs(output)) if storage.is_dir(output) else set()
+    return sorted(name for name in there - names if is_model_folder(storage.join(output, name)))
 
 
 def held_out(rows: Manifest, recipe: Recipe) -> tuple[Examples, Examples | None]:

@@ -43,7 +43,7 @@ from synatt.recipefile import load_recipe
 from synatt.takes import store_takes, wanted_takes
 from synatt.training import Run, make_plan
 from synatt.validation import answers, judged_wave, known_clips
-from tests.benchmarks.unlikeness import SCORES, scores
+from tests.benchmarks.unlikeness import SCORES, Told, scores
 
 FOLDS = 4
 
@@ -118,17 +118,21 @@ def one_run(file: Path, recipe: Recipe, parts: Split, left_out: list[str], clips
         for track in tracks
         for crop in crops(judged_wave(judged_store, track, level), recipe.clip_samples, recipe.clip.pad, count)
     )
-    vectors, logits = answers(net, shown, recipe, run.precision)
+    features, logits = answers(net, shown, recipe, run.precision)
     labels, known = known_clips(run.train_rows, store, recipe)
-    bank, bank_logits = answers(net, known, recipe, run.precision)
+    bank_features, bank_logits = answers(net, known, recipe, run.precision)
+    features = features.reshape(-1, count, features.shape[-1]).mean(axis=1)
+    vectors, bank = (net.embed(torch.from_numpy(x)).detach().numpy() for x in (features, bank_features))
     np.savez(
         file,
         logits=logits.reshape(-1, count, logits.shape[-1]),
-        vectors=vectors.reshape(-1, count, vectors.shape[-1]).mean(axis=1),
+        vectors=vectors,
+        features=features.astype(np.float16),
         levels=np.repeat(LEVELS, len(tracks)),
         truth=np.tile(parts.judged.column("label"), len(LEVELS)),
         generator=np.tile([name or "" for name in parts.judged.column("generator")], len(LEVELS)),
         bank=bank,
+        bank_features=bank_features.astype(np.float16),
         bank_logits=bank_logits,
         bank_label=labels,
         unknown_class=parts.unknown,
@@ -142,8 +146,9 @@ def told(file: Path) -> dict[str, Any]:
     with np.load(file) as found:
         d: dict[str, Any] = dict(found)
     d["p"] = torch.softmax(torch.from_numpy(d["logits"]), -1).mean(dim=1).numpy()
-    logits = d["logits"].mean(axis=1)
-    return d | scores(logits, d["vectors"], d["bank"], d["bank_logits"], d["bank_label"], int(d["unknown_class"]))
+    clips = Told(d["logits"].mean(axis=1), d["vectors"], d["features"])
+    bank = Told(d["bank_logits"], d["bank"], d["bank_features"])
+    return d | scores(clips, bank, d["bank_label"], int(d["unknown_class"]))
 
 
 def judged(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -1,47 +1,74 @@
-"""How unlike all known algorithms a clip is: scores from logits and embeddings, higher = less like a known one.
+"""How unlike all known algorithms a clip is: scores from what a network says of it, higher = less like a known one.
 
-`max_softmax` over the known classes (Hendrycks and Gimpel 2017); `unknown`, the probability of the class of unknown
-speech itself; `energy` over the known logits (Liu et al. 2020); `mahalanobis`, the distance to the nearest class mean
-under one shared covariance (Lee et al. 2018); `nsd`, the mean cosine to all known clips, each weighed by its energy,
-times the clip's own (Xie et al. 2024, arXiv 2406.03240; energies over all logits); `distance` to the nearest known
-clips (Sun et al. 2022) and `outlier_factor` (Breunig et al. 2000), and `unlikeness`, both together, which is what
-models keep.
+From logits: `max_softmax` over the known classes (Hendrycks and Gimpel 2017); `unknown`, the probability of the class
+of unknown speech itself; `energy` over the known logits (Liu et al. 2020). From embeddings: `mahalanobis`, the distance
+to the nearest class mean under one shared covariance (Lee et al. 2018); `nsd`, the mean cosine to all known clips, each
+weighed by its energy, times the clip's own (Xie et al. 2024, arXiv 2406.03240; energies over all logits); `distance` to
+the nearest known clips (Sun et al. 2022) and `outlier_factor` (Breunig et al. 2000). From pooled features whitened
+within classes: `whitened_distance` and `whitened_factor`, the same two; and `unlikeness`, the outlier factor among the
+clips of the class that fits best, which is what models keep. Fused: `both`, the decision's two terms (the log-odds of
+`max_softmax`, and `unlikeness`) with even weights.
 """
 
-import numpy as np
-from scipy.special import logsumexp
+from dataclasses import dataclass
 
-from synatt.neighbours import NEAREST, NEIGHBOURS, Neighbours, unit
+import numpy as np
+from scipy.special import logit, logsumexp
+
+from synatt.neighbours import NEIGHBOURS, Neighbours, unit
 from synatt.unseen import logit_scores
 
-SCORES = ("max_softmax", "unknown", "energy", "mahalanobis", "nsd", "distance", "outlier_factor", "unlikeness")
+SCORES = (
+    *("max_softmax", "unknown", "energy", "mahalanobis", "nsd", "distance", "outlier_factor"),
+    *("whitened_distance", "whitened_factor", "unlikeness", "both"),
+)
+NEAREST = 5
 
 
-def scores(
-    logits_NC: np.ndarray,
-    vectors_NE: np.ndarray,
-    bank_TE: np.ndarray,
-    bank_logits_TC: np.ndarray,
-    bank_label_T: np.ndarray,
-    unknown: int,
-) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class Told:
+    """What a network says of N clips: logits ``[N, C]``, embeddings ``[N, E]``, pooled features ``[N, F]``."""
+
+    logits: np.ndarray
+    vectors: np.ndarray
+    features: np.ndarray
+
+
+def scores(clips: Told, bank: Told, bank_label_T: np.ndarray, unknown: int) -> dict[str, np.ndarray]:
     """Every score of N clips, float64 ``[N]``.
 
     Args:
-        bank_TE: embeddings of known training clips, with their logits and labels.
+        bank: known training clips, with their labels.
         unknown: index of the class of unknown speech.
     """
+    features, bank_features = clips.features.astype(np.float32), bank.features.astype(np.float32)
+    known = Neighbours(bank_features, bank_label_T)
+    found = {
+        **logit_scores(clips.logits, unknown),
+        "mahalanobis": mahalanobis(clips.vectors, bank.vectors, bank_label_T),
+        "nsd": nsd(clips.logits, clips.vectors, bank.vectors, bank.logits),
+        **neighbourhood(unit(clips.vectors), unit(bank.vectors)),
+        "unlikeness": known.unlikeness(features),
+    }
+    white = neighbourhood(known.whitened(features), known.whitened(bank_features))
+    found |= {"whitened_distance": white["distance"], "whitened_factor": white["outlier_factor"]}
+    odds = logit(np.clip(found["max_softmax"], 1e-6, 1 - 1e-6))
+    return found | {"both": standardised(odds) + standardised(found["unlikeness"])}
+
+
+def neighbourhood(vectors_NE: np.ndarray, bank_TE: np.ndarray) -> dict[str, np.ndarray]:
+    """`distance` and `outlier_factor` among all known clips, whatever their class."""
     from sklearn.neighbors import LocalOutlierFactor
 
-    factor = LocalOutlierFactor(NEIGHBOURS, algorithm="brute", novelty=True).fit(unit(bank_TE))
+    factor = LocalOutlierFactor(NEIGHBOURS, algorithm="brute", novelty=True).fit(bank_TE)
     return {
-        **logit_scores(logits_NC, unknown),
-        "mahalanobis": mahalanobis(vectors_NE, bank_TE, bank_label_T),
-        "nsd": nsd(logits_NC, vectors_NE, bank_TE, bank_logits_TC),
-        "distance": factor.kneighbors(unit(vectors_NE), NEAREST)[0].mean(axis=1),
-        "outlier_factor": -factor.score_samples(unit(vectors_NE)),
-        "unlikeness": Neighbours(bank_TE).unlikeness(vectors_NE),
+        "distance": factor.kneighbors(vectors_NE, NEAREST)[0].mean(axis=1),
+        "outlier_factor": -factor.score_samples(vectors_NE),
     }
+
+
+def standardised(score_N: np.ndarray) -> np.ndarray:
+    return (score_N - score_N.mean()) / score_N.std()
 
 
 def mahalanobis(vectors_NE: np.ndarray, bank_TE: np.ndarray, label_T: np.ndarray) -> np.ndarray:
