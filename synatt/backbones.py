@@ -23,7 +23,6 @@ class Attributor(nn.Module):
         n_classes: C.
 
     Attributes:
-        features: F.
         takes_waveform: what it is given as ``[B, M, T]`` is clips, ``[B, 1, S]``.
         frozen: the backbone keeps its batch statistics in training mode too (see `optimising.freeze`).
     """
@@ -32,7 +31,6 @@ class Attributor(nn.Module):
         super().__init__()
         self.frozen = False
         self.takes_waveform = isinstance(backbone, SpeechEncoder)
-        self.features = features
         self.backbone = backbone
         self.embed = nn.Sequential(nn.Linear(features, head_units), nn.SELU())
         self.classify = nn.Linear(head_units, n_classes)
@@ -47,17 +45,13 @@ class Attributor(nn.Module):
             self.backbone.eval()
         return self
 
-    def pooled(self, logmel_BMT: torch.Tensor) -> torch.Tensor:
-        """The backbone's features ``[B, F]``."""
-        if self.takes_waveform:
-            return self.backbone(logmel_BMT[:, 0])
-        # One channel repeated three times; no ImageNet mean and deviation, as in the original.
-        image_B3MT = logmel_BMT[:, None].expand(-1, 3, -1, -1)
-        return self.backbone(image_B3MT)
-
     def embedding(self, logmel_BMT: torch.Tensor) -> torch.Tensor:
         """The penultimate vector ``[B, E]``."""
-        return self.embed(self.pooled(logmel_BMT))
+        if self.takes_waveform:
+            return self.embed(self.backbone(logmel_BMT[:, 0]))
+        # One channel repeated three times; no ImageNet mean and deviation, as in the original.
+        image_B3MT = logmel_BMT[:, None].expand(-1, 3, -1, -1)
+        return self.embed(self.backbone(image_B3MT))
 
     def forward(self, logmel_BMT: torch.Tensor) -> torch.Tensor:
         """Logits ``[B, C]``."""

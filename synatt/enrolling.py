@@ -80,7 +80,7 @@ def enrol(models: list[str], known_new: dict[str, str], old: Manifest, output: s
 def _enrol_one(
     model: TrainedModel, added: tuple[str, ...], olds: Clips, news: Clips, folder: str, seed: int
 ) -> list[dict[str, object]]:
-    (old, _), (new, features_NF) = (_embedded(model, clips) for clips in (olds, news))
+    old, new = (_embedded(model, clips) for clips in (olds, news))
     classes = model.recipe.require_classes()
     weight, bias = (p.detach().numpy().copy() for p in (model.net.classify.weight, model.net.classify.bias))
     table = accuracy_by_count(old, new, weight, bias, seed)
@@ -88,32 +88,26 @@ def _enrol_one(
     recipe = model.recipe.model_copy(update={"classes": new_classes(classes, added)})
     counts = {name: int((news.label == i).sum()) for i, name in enumerate(added)}
     # What has become known must not lie far from everything known.
-    first = len(classes) - (classes[-1] == UNKNOWN)
-    known = None if model.neighbours is None else model.neighbours.with_more(features_NF, first + new.label)
+    known = None if model.neighbours is None else model.neighbours.with_more(new.vectors)
     save_model(folder, model.net, recipe, {"enrolled": counts, "enrolled_into": model.digest}, [], known, model.taught)
     log.info("%s knows %s now, from %s clips", model.name, ", ".join(added), ", ".join(map(str, counts.values())))
     return [{"backbone": model.name, **row, "new_class": added[int(row["new_class"])]} for row in table]
 
 
 @torch.inference_mode()
-def _embedded(model: TrainedModel, clips: Clips) -> tuple[Bank, np.ndarray]:
-    """Every clip as it is and once at each level of perturbation: a class is not what a room makes of it.
-
-    Beside the embeddings their pooled features ``[N, F]``; both are means over the crops.
-    """
+def _embedded(model: TrainedModel, clips: Clips) -> Bank:
+    """Every clip as it is and once at each level of perturbation: a class is not what a room makes of it."""
     recipe: Recipe = model.recipe
-    vectors: list[np.ndarray] = []
-    features: list[np.ndarray] = []
+    vectors = []
     for number, wave in enumerate(clips.waves):
         rng = np.random.default_rng([number, zlib.crc32(wave.tobytes())])
         shown = [perturb(wave, level, rng)[0] for level in LEVELS]
         cut = [crops(w, recipe.clip_samples, recipe.clip.pad, recipe.predict.crops) for w in shown]
-        pooled = model.net.pooled(logmel_batch(torch.from_numpy(np.concatenate(cut)), recipe.logmel))
-        for found, kept in ((model.net.embed(pooled), vectors), (pooled, features)):
-            kept.append(found.unflatten(0, (len(LEVELS), recipe.predict.crops)).mean(dim=1).numpy())
+        found = model.net.embedding(logmel_batch(torch.from_numpy(np.concatenate(cut)), recipe.logmel))
+        vectors.append(found.reshape(len(LEVELS), recipe.predict.crops, -1).mean(dim=1).numpy())
     each = len(LEVELS)
-    bank = Bank(np.concatenate(vectors), np.repeat(clips.label, each), np.repeat(np.arange(len(clips.waves)), each))
-    return bank, np.concatenate(features)
+    rows = np.concatenate(vectors)
+    return Bank(rows, np.repeat(clips.label, each), np.repeat(np.arange(len(clips.waves)), each))
 
 
 def _named(known_new: dict[str, str]) -> list[tuple[str, int]]:

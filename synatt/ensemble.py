@@ -17,7 +17,7 @@ from synatt.clip import crops
 from synatt.constants import unknown_index
 from synatt.crossfit import answering
 from synatt.errors import UsageError
-from synatt.inference import PLAIN, Inference, batch_size, make_extractor, on_device
+from synatt.inference import PLAIN, Inference, batch_size, make_embed, on_device
 from synatt.logmel import logmel_batch
 from synatt.model import WEIGHTS_FILE, TrainedModel, find_models, folder_digest, load_model, read_recipe
 from synatt.openset import Confidence, probabilities
@@ -134,8 +134,8 @@ class Ensemble:
         self.plan = plan
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.models: list[TrainedModel] = [load_model(folder) for folder in plan.folders]
-        self._extractors = [
-            make_extractor(m.net, self.device, plan.inference, m.digest, m.recipe.feature_shape) for m in self.models
+        self._embeds = [
+            make_embed(m.net, self.device, plan.inference, m.digest, m.recipe.feature_shape) for m in self.models
         ]
 
     @torch.inference_mode()
@@ -148,7 +148,7 @@ class Ensemble:
             batch: log-mels per forward pass; by default the smallest that a recipe of the view asks for, and where none
                 does what `batch_size` finds right for the device.
         """
-        features: list[list[torch.Tensor]] = [[] for _ in self.models]
+        vectors: list[list[torch.Tensor]] = [[] for _ in self.models]
         for view in self.plan.views:
             members = [i for i, key in enumerate(self.plan.view_of) if key == view.key]
             x_BKMT = staged[view.key]
@@ -158,23 +158,22 @@ class Ensemble:
             size = batch or min(asked, default=batch_size(len(flat), self.device))
             for part in on_device(flat, size, self.device):
                 for i in members:
-                    features[i].append(self._extractors[i](part))
+                    vectors[i].append(self._embeds[i](part))
         found = [
             self._scored(model, torch.cat(parts).unflatten(0, staged[key].shape[:2]))
-            for model, parts, key in zip(self.models, features, self.plan.view_of, strict=True)
+            for model, parts, key in zip(self.models, vectors, self.plan.view_of, strict=True)
         ]
         answers_NB = answering([model.taught for model in self.models], tracks)
         return Scores(np.stack([probs for probs, _ in found]), [v for _, v in found], answers_NB)
 
-    def _scored(self, model: TrainedModel, features_BKF: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def _scored(self, model: TrainedModel, vectors_BKE: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """(probabilities ``[B, C]``, embeddings ``[B, E]``) of a model, means over the crops."""
-        vectors_BKE = model.net.embed(features_BKF)
         logits_BKC = model.net.classify(vectors_BKE).cpu()
         embeddings = vectors_BKE.mean(dim=1).cpu().numpy()
         how, unlikeness_BK = Confidence.of(model.recipe.predict), None
         # A decision that was not fitted with neighbours does not ask for them.
         if model.neighbours is not None and how.distance_slope is not None:
-            unlikeness_B = torch.from_numpy(model.neighbours.unlikeness(features_BKF.mean(dim=1).cpu().numpy()))
+            unlikeness_B = torch.from_numpy(model.neighbours.unlikeness(embeddings))
             unlikeness_BK = unlikeness_B.float()[:, None].expand(-1, vectors_BKE.shape[1])
         return probabilities(logits_BKC, how, self.plan.unknown, unlikeness_BK).mean(dim=1).numpy(), embeddings
 

@@ -1,6 +1,6 @@
 """How a trained network is run: by torch, its batch norms folded into its convolutions, or by OpenVINO on a CPU.
 
-Both give the same features to about 1e-5; `tests.benchmarks.speed` compares their rates for every backbone.
+Both give the same embeddings to about 1e-5; `tests.benchmarks.speed` compares their rates for every backbone.
 """
 
 import copy
@@ -28,8 +28,8 @@ InferencePrecision = Literal["float32", "bfloat16", "float16"]
 # Log-mels per forward pass on a CPU.
 BATCH = 32
 
-# Log-mels [B, M, T] on the device -> pooled features float32 [B, F] there. What stands behind them is two small layers.
-Extractor = Callable[[torch.Tensor], torch.Tensor]
+# Log-mels [B, M, T] on the device -> embeddings float32 [B, E] there.
+Embed = Callable[[torch.Tensor], torch.Tensor]
 
 # A picture on which a network shows which layer feeds which; any of more than a few pixels will do.
 _PICTURE = (1, 64, 64)
@@ -70,10 +70,8 @@ def _has_bfloat16() -> bool:
     return "AMX" in flags or bool(torch.cpu._is_avx512_bf16_supported())
 
 
-def make_extractor(
-    net: Attributor, device: torch.device, how: Inference, key: str, shape: tuple[int, int]
-) -> Extractor:
-    """What turns log-mels (or clips) into `net`'s pooled features on `device`, where it is moved, channels last.
+def make_embed(net: Attributor, device: torch.device, how: Inference, key: str, shape: tuple[int, int]) -> Embed:
+    """What turns log-mels (or clips) into `net`'s embeddings on `device`, where `net` is moved, pictures channels last.
 
     Args:
         key: stands for the network's weights; what OpenVINO made of them is kept on this machine under it.
@@ -90,11 +88,11 @@ def make_extractor(
         net.to(memory_format=torch.channels_last)
     fast, precision = folded(net), choose_precision(how.precision, device)
 
-    def extract(logmel_BMT: torch.Tensor) -> torch.Tensor:
+    def embed(logmel_BMT: torch.Tensor) -> torch.Tensor:
         with precision.autocast():
-            return fast.pooled(logmel_BMT).float()
+            return fast.embedding(logmel_BMT).float()
 
-    return as_memory_allows(extract)
+    return as_memory_allows(embed)
 
 
 def batch_size(clips: int, device: torch.device) -> int:
@@ -102,15 +100,15 @@ def batch_size(clips: int, device: torch.device) -> int:
     return clips if device.type == "cuda" else BATCH
 
 
-def as_memory_allows(extract: Extractor) -> Extractor:
-    """`extract`, in halves of halves from the first time on that the device has no memory for a whole."""
+def as_memory_allows(embed: Embed) -> Embed:
+    """`embed`, in halves of halves from the first time on that the device has no memory for a whole."""
     most: list[int] = []
 
     def halving(logmel_BMT: torch.Tensor) -> torch.Tensor:
         while True:
             try:
                 parts = logmel_BMT.split(most[0]) if most else (logmel_BMT,)
-                return torch.cat([extract(part) for part in parts]) if len(parts) > 1 else extract(logmel_BMT)
+                return torch.cat([embed(part) for part in parts]) if len(parts) > 1 else embed(logmel_BMT)
             except torch.OutOfMemoryError:
                 tried = min([len(logmel_BMT), *most])
                 if tried <= 1:
@@ -143,10 +141,10 @@ def folded(net: Attributor) -> Attributor:
     for conv_name, norm_name in pairs:
         _fold(made.backbone, conv_name, norm_name)
     like = torch.randn(_PICTURE, generator=torch.Generator().manual_seed(0)).to(net.classify.weight)
-    wanted = net.pooled(like)
-    away = float((made.pooled(like) - wanted).abs().max())
+    wanted = net.embedding(like)
+    away = float((made.embedding(like) - wanted).abs().max())
     if not away <= 1e-3 * float(wanted.abs().max().clamp_min(1.0)):
-        log.info("batch norms are left as they are: folded, the network gives other features (by %.1g)", away)
+        log.info("batch norms are left as they are: folded, the network gives other embeddings (by %.1g)", away)
         return net
     return made
 
@@ -184,7 +182,7 @@ def _norms_after_convolutions(net: Attributor) -> list[tuple[str, str]]:
         elif isinstance(module, nn.BatchNorm2d):
             hooks.append(module.register_forward_pre_hook(took(name)))
     try:
-        net.pooled(torch.zeros(_PICTURE).to(net.classify.weight))
+        net.embedding(torch.zeros(_PICTURE).to(net.classify.weight))
     finally:
         for hook in hooks:
             hook.remove()
@@ -201,16 +199,16 @@ def _fold(backbone: nn.Module, conv_name: str, norm_name: str) -> None:
     backbone.set_submodule(norm_name, nn.Sequential(*rest) if rest else nn.Identity())
 
 
-class _Pooled(nn.Module):
+class _Embedding(nn.Module):
     def __init__(self, net: Attributor) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, logmel_BMT: torch.Tensor) -> torch.Tensor:
-        return self.net.pooled(logmel_BMT)
+        return self.net.embedding(logmel_BMT)
 
 
-def _by_openvino(net: Attributor, how: Inference, name: str, shape: tuple[int, int]) -> Extractor:
+def _by_openvino(net: Attributor, how: Inference, name: str, shape: tuple[int, int]) -> Embed:
     import openvino
 
     # Converting takes seconds to minutes: once for each machine and network; every worker compiles what was converted.
@@ -220,7 +218,7 @@ def _by_openvino(net: Attributor, how: Inference, name: str, shape: tuple[int, i
     if not os.path.isfile(kept):
         os.makedirs(folder, exist_ok=True)
         example = torch.zeros(2, *shape)
-        model = openvino.convert_model(_Pooled(net), example_input=example, input=[-1, *shape])
+        model = openvino.convert_model(_Embedding(net), example_input=example, input=[-1, *shape])
         mine = os.path.join(folder, f"{name}-{os.getpid()}")
         openvino.save_model(model, mine + ".xml", compress_to_fp16=False)
         # The weights first: whoever finds the description finds them too.
@@ -233,10 +231,10 @@ def _by_openvino(net: Attributor, how: Inference, name: str, shape: tuple[int, i
     }
     compiled = openvino.Core().compile_model(openvino.Core().read_model(kept), "CPU", hints)
 
-    def extract(logmel_BMT: torch.Tensor) -> torch.Tensor:
+    def embed(logmel_BMT: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(compiled(logmel_BMT.contiguous().numpy())[0].copy())
 
-    return extract
+    return embed
 
 
 def on_device(flat_NMT: torch.Tensor, size: int, device: torch.device) -> Iterator[torch.Tensor]:

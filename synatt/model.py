@@ -1,8 +1,8 @@
 """A model folder: one trained backbone, with all that is needed to rebuild and judge it, and no pickle.
 
 `model.safetensors` weights; `recipe.yaml` resolved recipe with this one backbone; `metrics.json`; `curve.csv` and
-`curve.png` the training curve; `neighbours.safetensors` features and classes of known training clips, where the recipe
-keeps any; `taught.safetensors` keys of the tracks whose soft labels it was taught, where they were cross-fitted.
+`curve.png` the training curve; `neighbours.safetensors` embeddings of known training clips, where the recipe keeps any;
+`taught.safetensors` keys of the tracks whose soft labels it was taught, where they were cross-fitted.
 """
 
 import csv
@@ -24,7 +24,7 @@ from synatt.recipefile import build_recipe, parse_yaml
 from synatt.weights import WeightsError, load_state, save_state, save_tensors
 
 WEIGHTS_FILE, RECIPE_FILE, METRICS_FILE, CURVE_FILE = "model.safetensors", "recipe.yaml", "metrics.json", "curve.csv"
-NEIGHBOURS_FILE = "neighbours.safetensors"
+NEIGHBOURS_FILE, NEIGHBOURS_KEY = "neighbours.safetensors", "vectors"
 TAUGHT_FILE, TAUGHT_KEY = "taught.safetensors", "tracks"
 
 
@@ -71,8 +71,8 @@ def save_model(
     if neighbours is None:
         storage.delete_file(storage.join(folder, NEIGHBOURS_FILE))
     else:
-        known = {"features": neighbours.features_TF, "labels": neighbours.label_T}
-        save_tensors({name: torch.from_numpy(x) for name, x in known.items()}, storage.join(folder, NEIGHBOURS_FILE))
+        vectors = {NEIGHBOURS_KEY: torch.from_numpy(neighbours.vectors_TE)}
+        save_tensors(vectors, storage.join(folder, NEIGHBOURS_FILE))
     if taught is None:
         storage.delete_file(storage.join(folder, TAUGHT_FILE))
     else:
@@ -147,25 +147,22 @@ def load_model(folder: str) -> TrainedModel:
     except RuntimeError as err:
         lines = [line.strip() for line in str(err).splitlines()]
         raise ModelFolderError(f"{folder}: weights do not fit the recipe: {' '.join(lines[:2])[:200]}") from None
-    neighbours, taught = _neighbours(folder, recipe, net.features), _taught(folder)
+    neighbours, taught = _neighbours(folder, recipe), _taught(folder)
     return TrainedModel(net.eval(), recipe, folder, folder_digest(folder), neighbours, taught)
 
 
-def _neighbours(folder: str, recipe: Recipe, width: int) -> Neighbours | None:
+def _neighbours(folder: str, recipe: Recipe) -> Neighbours | None:
     path = storage.join(folder, NEIGHBOURS_FILE)
     if not storage.is_file(path):
         if recipe.predict.unknown_distance_slope is not None:
             raise ModelFolderError(f"{folder}: {NEIGHBOURS_FILE} is missing, which its decision was fitted with")
         return None
     try:
-        kept = load_state(path)
-        features_TF, label_T = kept["features"].numpy(), kept["labels"].numpy()
+        vectors = load_state(path)[NEIGHBOURS_KEY].numpy()
     except (WeightsError, KeyError) as err:
         raise ModelFolderError(f"{folder}: {NEIGHBOURS_FILE} cannot be used: {err}") from None
-    fits = features_TF.ndim == 2 and features_TF.shape[1] == width and label_T.shape == features_TF.shape[:1]
-    if not fits or (found := neighbours_of(features_TF, label_T)) is None:
-        shapes = f"{list(features_TF.shape)}, {list(label_T.shape)}"
-        raise ModelFolderError(f"{folder}: {NEIGHBOURS_FILE} does not fit the recipe: {shapes}")
+    if vectors.ndim != 2 or vectors.shape[1] != recipe.head_units or (found := neighbours_of(vectors)) is None:
+        raise ModelFolderError(f"{folder}: {NEIGHBOURS_FILE} does not fit the recipe: {list(vectors.shape)}")
     return found
 
 

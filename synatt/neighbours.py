@@ -1,12 +1,11 @@
-"""How far a clip lies from all known training clips, in one network's pooled features.
+"""How far a clip lies from all known training clips, in one network's embedding.
 
 A new algorithm can be closer to one known class than to the others, and the network is then sure of it; what it is
-not is *among* that class's clips. Features are centred and whitened by how clips of one class vary (within-class
-covariance normalisation, Hatch et al. 2006), as is done with the embeddings of speakers: what noise and rooms move most
-then counts least. In that space the local outlier factor (Breunig et al. 2000) holds how thinly a class's clips lie
-around a clip against how thinly they lie around those clips themselves, so that a class that spreads has its own
-measure. Held against the softmax alone, without whitening, the embedding or one factor for all classes, it told
-left-out generators best (README, "Measured").
+not is *among* that class's clips. Two things are told of it: how far its nearest known clips are (Sun et al. 2022), and
+the local outlier factor (Breunig et al. 2000), which holds how thinly known clips lie around it against how thinly they
+lie around those clips themselves, so that a region of noisy recordings, where all distances are larger, has its own
+measure. Neither is better everywhere; over seven networks their product was ahead of both (mean AUROC 0.956 against
+0.947 and 0.949 on left-out generators).
 """
 
 from functools import cached_property
@@ -15,80 +14,61 @@ from typing import Any
 import numpy as np
 
 NEIGHBOURS = 20
+NEAREST = 5
+# Copies of one clip have no distance; the logarithm needs some.
+LEAST = 1e-3
 
 
 class Neighbours:
-    """Pooled features of known clips.
+    """Embeddings of known clips, of which only the direction counts.
 
     Args:
-        features_TF: one row a clip. Kept as float32.
-        label_T: their classes, any integers. One that has a single clip is no measure for others.
-
-    Raises:
-        ValueError: no class has more than one.
+        vectors_TE: one a clip; more than `NEIGHBOURS` of them. Kept as float32.
     """
 
-    def __init__(self, features_TF: np.ndarray, label_T: np.ndarray) -> None:
-        self.features_TF, self.label_T = features_TF.astype(np.float32), label_T.astype(np.int64)
-        labels, count = np.unique(self.label_T, return_counts=True)
-        self.classes: list[int] = labels[count > 1].tolist()
-        if not self.classes:
-            raise ValueError("no class has more than one clip")
+    def __init__(self, vectors_TE: np.ndarray) -> None:
+        self.vectors_TE = vectors_TE.astype(np.float32)
 
     def __len__(self) -> int:
-        return len(self.features_TF)
+        return len(self.vectors_TE)
 
     @cached_property
-    def _space(self) -> tuple[np.ndarray, np.ndarray]:
-        """(mean of the classes' means ``[F]``, Cholesky factor ``[F, F]`` of the covariance within classes)."""
-        from scipy.linalg import cholesky
-        from sklearn.covariance import ledoit_wolf
-
-        means = {c: self.features_TF[self.label_T == c].mean(axis=0, dtype=np.float64) for c in self.classes}
-        apart = np.concatenate([self.features_TF[self.label_T == c] - mean for c, mean in means.items()])
-        # Copies of one clip do not vary at all.
-        covariance = ledoit_wolf(apart, assume_centered=True)[0] if apart.any() else np.eye(apart.shape[1])
-        return np.mean([*means.values()], axis=0), cholesky(covariance, lower=True)
-
-    def whitened(self, features_NF: np.ndarray) -> np.ndarray:
-        """float64 ``[N, F]``: centred, whitened within classes, each row of length 1."""
-        from scipy.linalg import solve_triangular
-
-        mean, root = self._space
-        return unit(solve_triangular(root, (features_NF - mean).T, lower=True).T)
-
-    @cached_property
-    def _factors(self) -> list[Any]:
+    def _fitted(self) -> Any:
         from sklearn.neighbors import LocalOutlierFactor
 
-        found, known = [], self.whitened(self.features_TF)
-        for c in self.classes:
-            mine = known[self.label_T == c]
-            count = min(NEIGHBOURS, len(mine) - 1)
-            found.append(LocalOutlierFactor(count, algorithm="brute", novelty=True).fit(mine))
-        return found
+        return LocalOutlierFactor(NEIGHBOURS, algorithm="brute", novelty=True).fit(unit(self.vectors_TE))
 
-    def unlikeness(self, features_NF: np.ndarray) -> np.ndarray:
-        """float64 ``[N]``: log local outlier factor among the clips of the class that it fits best.
+    @cached_property
+    def _usual(self) -> float:
+        """Log distance of a known clip to those next to it, the median."""
+        return float(np.median(_log_distance(self._fitted.kneighbors(n_neighbors=NEAREST)[0])))
+
+    def unlikeness(self, vectors_NE: np.ndarray) -> np.ndarray:
+        """float64 ``[N]``: log distance to the nearest known clips plus log local outlier factor.
 
         About 0 for a clip that lies as known clips do, larger for one that lies farther out.
         """
-        if not len(features_NF):
+        if not len(vectors_NE):
             return np.zeros(0)
-        white = self.whitened(features_NF)
-        return np.min([np.log(-factor.score_samples(white)) for factor in self._factors], axis=0)
+        vectors = unit(vectors_NE)
+        away = _log_distance(self._fitted.kneighbors(vectors, NEAREST)[0]) - self._usual
+        return away + np.log(-self._fitted.score_samples(vectors).astype(np.float64))
 
-    def with_more(self, features_NF: np.ndarray, label_N: np.ndarray) -> "Neighbours":
-        """These and the features of clips that have become known."""
-        return Neighbours(np.concatenate([self.features_TF, features_NF]), np.concatenate([self.label_T, label_N]))
-
-
-def unit(rows_NF: np.ndarray) -> np.ndarray:
-    """Each row at length 1; zeros stay zeros."""
-    return rows_NF / np.maximum(np.linalg.norm(rows_NF, axis=1, keepdims=True), 1e-12)
+    def with_more(self, vectors_NE: np.ndarray) -> "Neighbours":
+        """These and the embeddings of clips that have become known."""
+        return Neighbours(np.concatenate([self.vectors_TE, vectors_NE]))
 
 
-def neighbours_of(features_TF: np.ndarray, label_T: np.ndarray) -> Neighbours | None:
-    """None where there are too few clips, or too few of every class, to be anybody's neighbours."""
-    enough = len(features_TF) > NEIGHBOURS and np.unique(label_T, return_counts=True)[1].max() > 1
-    return Neighbours(features_TF, label_T) if enough else None
+def _log_distance(distance_NK: np.ndarray) -> np.ndarray:
+    return np.log(distance_NK.mean(axis=1, dtype=np.float64) + LEAST)
+
+
+def unit(vectors_NE: np.ndarray) -> np.ndarray:
+    """float32, each row of length 1; zeros stay zeros."""
+    vectors = vectors_NE.astype(np.float32)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def neighbours_of(vectors_TE: np.ndarray) -> Neighbours | None:
+    """None where there are too few clips to be anybody's neighbours."""
+    return Neighbours(vectors_TE) if len(vectors_TE) > NEIGHBOURS else None

@@ -136,12 +136,9 @@ def _regression(
     """Slopes of the terms that rise with being unknown, and the bias; no slope where none does."""
     from sklearn.linear_model import LogisticRegression
 
-    # The regulariser weighs slopes alike, so terms are brought to one scale: that of known rows.
-    scale = {name: float(values[~is_unknown_N].std()) or 1.0 for name, values in terms.items()}
     while terms:
-        columns = np.stack([values / scale[name] for name, values in terms.items()], axis=1)
-        model = LogisticRegression(C=1.0).fit(columns, is_unknown_N, weight_N)
-        slopes = {name: float(slope) / scale[name] for name, slope in zip(terms, model.coef_[0], strict=True)}
+        model = LogisticRegression(C=1.0).fit(np.stack(list(terms.values()), axis=1), is_unknown_N, weight_N)
+        slopes = dict(zip(terms, map(float, model.coef_[0]), strict=True))
         if min(slopes.values()) > 0:
             return slopes, float(model.intercept_[0])
         worst = min(slopes, key=lambda name: slopes[name])

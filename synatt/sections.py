@@ -228,7 +228,7 @@ class Predict(Section):
     )
     temperature: float = Field(1.0, gt=0, description="softmax temperature; train takes it from tune's held-out folds")
     neighbours: int = Field(
-        0, ge=0, description="features of known training clips kept with a model, to tell what lies far from them all"
+        0, ge=0, description="embeddings of known training clips kept with a model, to tell what lies far from them all"
     )
     unknown_slope: float | None = Field(None, gt=0, description="see synatt.openset; from tune, with unknown_bias")
     unknown_distance_slope: float | None = Field(None, gt=0, description="the same for the distance to neighbours")

@@ -96,8 +96,8 @@ def validate(
     levels, rows = recipe.tune.judge_levels, len(examples)
     waves = ((judged_wave(store, track, level) for track in examples.tracks) for level in levels)
     clips = (crops(wave, recipe.clip_samples, recipe.clip.pad, 1)[0] for level in waves for wave in level)
-    features, logits = answers(net, clips, recipe, precision)
-    unlikeness = None if known is None else known.unlikeness(features).reshape(len(levels), rows)
+    vectors, logits = answers(net, clips, recipe, precision)
+    unlikeness = None if known is None else known.unlikeness(vectors).reshape(len(levels), rows)
     return HeldOut(logits.reshape(len(levels), rows, logits.shape[-1]), unlikeness)
 
 
@@ -105,27 +105,26 @@ def validate(
 def answers(
     net: Attributor, clips: Iterable[np.ndarray], recipe: Recipe, precision: Precision
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(pooled features ``[N, F]``, logits ``[N, C]``), float32, of clips ``[clip samples]``."""
-    features, logits = [torch.zeros(0, net.features)], [torch.zeros(0, len(recipe.require_classes()))]
+    """(embeddings ``[N, E]``, logits ``[N, C]``), float32, of clips ``[clip samples]``."""
+    vectors, logits = [torch.zeros(0, recipe.head_units)], [torch.zeros(0, len(recipe.require_classes()))]
     for part in _batched(clips, recipe.predict.batch or BATCH):
         wave_BS = torch.from_numpy(np.stack(part)).to(precision.device)
         # As in training, the log-mel itself is made in full precision.
         logmel_BMT = logmel_batch(wave_BS, recipe.logmel)
         with precision.autocast():
-            features_BF = net.pooled(logmel_BMT)
-            logits_BC = net.classify(net.embed(features_BF))
-        features.append(features_BF.float().cpu())
+            vectors_BE = net.embedding(logmel_BMT)
+            logits_BC = net.classify(vectors_BE)
+        vectors.append(vectors_BE.float().cpu())
         logits.append(logits_BC.float().cpu())
-    return torch.cat(features).numpy(), torch.cat(logits).numpy()
+    return torch.cat(vectors).numpy(), torch.cat(logits).numpy()
 
 
 def known_neighbours(
     net: Attributor, examples: Examples, store: ClipStore, recipe: Recipe, precision: Precision
 ) -> Neighbours | None:
-    """The neighbours that a model keeps: features of `known_clips`. None where the recipe wants none, or too few."""
+    """The neighbours that a model keeps: embeddings of `known_clips`. None where the recipe wants none, or too few."""
     net.eval()
-    label_T, clips = known_clips(examples, store, recipe)
-    return neighbours_of(answers(net, clips, recipe, precision)[0], label_T)
+    return neighbours_of(answers(net, known_clips(examples, store, recipe)[1], recipe, precision)[0])
 
 
 def known_clips(examples: Examples, store: ClipStore, recipe: Recipe) -> tuple[np.ndarray, Iterator[np.ndarray]]:

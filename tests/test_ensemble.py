@@ -209,22 +209,16 @@ def test_a_clip_far_from_all_known_ones_is_unknown_however_sure_the_softmax_is(
     bare = make_tiny_recipe(predict={"crops": 2}, clip={"seconds": 0.6, "pad": "zeros"})
     near = Ensemble(plan([make_model(recipe=bare)]), CPU)
     units = stage([f"t{i}" for i in range(12)], clip_paths, near.plan)
-    with torch.inference_mode():
-        crops_BKMT = torch.from_numpy(units.logmels[near.plan.views[0].key])
-        features = near.models[0].net.pooled(crops_BKMT.flatten(0, 1)).unflatten(0, (12, 2)).mean(dim=1).numpy()
-    spread, rng = 0.02 * np.abs(features).max(), np.random.default_rng(0)
-    elsewhere = features.mean(axis=0) + 100 * spread * np.eye(len(features[0]))[np.arange(12) % 3]
-    around, away = (
-        np.concatenate([f + rng.normal(0, spread, (24, len(f))) for f in places]) for places in (features, elsewhere)
-    )
-    label, unknown = np.arange(12).repeat(24) % 3, []
-    for below, known in (("near", around), ("far", away)):
+    vectors = near.score(units.logmels, units.tracks).embeddings[0]
+    around = np.concatenate([v + np.random.default_rng(0).normal(0, 0.02, (24, len(v))) for v in vectors])
+    unknown = []
+    for below, known in (("near", around), ("far", -around)):
         folder = str(Path(near.plan.folders[0]).parent.parent / below / "Tiny")
-        save_model(folder, near.models[0].net, recipe, {}, [], Neighbours(known, label))
+        save_model(folder, near.models[0].net, recipe, {}, [], Neighbours(known.astype(np.float32)))
         members = Ensemble(plan([folder]), CPU)
         scores = members.score(units.logmels, units.tracks)
         np.testing.assert_allclose(scores.mean_BC.sum(axis=1), 1, atol=1e-5)
         unknown.append(scores.mean_BC[:, members.plan.unknown])
-        told = members.models[0].neighbours.unlikeness(features)  # type: ignore[union-attr]
+        told = members.models[0].neighbours.unlikeness(scores.embeddings[0])  # type: ignore[union-attr]
         np.testing.assert_allclose(unknown[-1], 1 / (1 + np.exp(6 - 4 * told)), atol=1e-4)
     assert unknown[0].max() < 0.5 < 0.9 < unknown[1].min()

@@ -1,4 +1,4 @@
-"""Ways to run a network: all give the same features, or say in one line why they cannot be had."""
+"""Ways to run a network: all give the same embeddings, or say in one line why they cannot be had."""
 
 import importlib.util
 import sys
@@ -17,7 +17,7 @@ from synatt import backbones, inference
 from synatt.backbones import Attributor
 from synatt.ensemble import Ensemble, plan
 from synatt.errors import UsageError
-from synatt.inference import Inference, as_memory_allows, batch_size, folded, make_extractor, on_device
+from synatt.inference import Inference, as_memory_allows, batch_size, folded, make_embed, on_device
 from synatt.recipefile import load_recipe
 from synatt.staging import stage
 from tests.conftest import MakeModel, make_tiny_recipe
@@ -45,13 +45,13 @@ def with_statistics(timm: str) -> Attributor:
 
 @pytest.mark.parametrize("timm", ["test_resnet", "test_efficientnet", "test_convnext", *NORMED])
 @torch.inference_mode()
-def test_folding_batch_norms_leaves_the_features_of_every_backbone_as_it_is(timm: str) -> None:
+def test_folding_batch_norms_leaves_the_embedding_of_every_backbone_as_it_is(timm: str) -> None:
     # In double precision: random weights, a hundred layers deep, make much of the last digit.
     net = with_statistics(timm).double()
     x = torch.randn(2, 64, 96, dtype=torch.float64)
-    wanted, state = net.pooled(x), {k: v.clone() for k, v in net.state_dict().items()}
+    wanted, state = net.embedding(x), {k: v.clone() for k, v in net.state_dict().items()}
     made = folded(net)
-    torch.testing.assert_close(made.pooled(x), wanted, rtol=1e-7, atol=1e-7)
+    torch.testing.assert_close(made.embedding(x), wanted, rtol=1e-7, atol=1e-7)
     before = sum(isinstance(m, nn.BatchNorm2d) for m in net.modules())
     after = sum(isinstance(m, nn.BatchNorm2d) for m in made.modules())
     assert after < 0.2 * before if before else made is net
@@ -115,26 +115,26 @@ def apart() -> Iterator[Callable[..., None]]:
         yield lambda work, *given: pool.submit(work, *given).result()
 
 
-def same_features(timm: str, folder: str) -> None:
+def same_embeddings(timm: str, folder: str) -> None:
     tempfile.tempdir = folder
     net, x = with_statistics(timm), torch.randn(5, 32, 64)
     converted = []
     with torch.inference_mode():
-        wanted = net.pooled(x)
+        wanted = net.embedding(x)
         for _ in range(2):
-            extract = make_extractor(net, CPU, Inference("openvino"), "key", (32, 64))
+            embed = make_embed(net, CPU, Inference("openvino"), "key", (32, 64))
             converted.append({path: path.stat().st_mtime_ns for path in Path(folder).rglob("*.*") if path.is_file()})
             for size in (5, 1, 3):
-                torch.testing.assert_close(extract(x[:size]), wanted[:size], rtol=1e-3, atol=1e-4)
+                torch.testing.assert_close(embed(x[:size]), wanted[:size], rtol=1e-3, atol=1e-4)
     assert converted[0] == converted[1], "a second worker converts nothing"
 
 
 @needs_openvino
 @pytest.mark.parametrize("timm", ["test_resnet", "test_efficientnet", "test_convnext"])
-def test_openvino_gives_the_same_features_for_any_number_of_clips(
+def test_openvino_gives_the_same_embeddings_for_any_number_of_clips(
     timm: str, apart: Callable[..., None], tmp_path: Path
 ) -> None:
-    apart(same_features, timm, str(tmp_path))
+    apart(same_embeddings, timm, str(tmp_path))
     kept = sorted(path.name for path in tmp_path.rglob("*.*") if path.is_file())
     assert kept == ["key-32x64.bin", "key-32x64.xml"], "nothing else is left"
 
@@ -182,13 +182,13 @@ def test_without_openvino_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) ->
         plan(["/no/such/models"], Inference("openvino"))
 
 
-def test_bfloat16_features_are_near_and_come_as_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_embeddings_are_near_and_come_as_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     # Slow on a CPU without the instructions, but the same code.
     monkeypatch.setattr(inference, "_has_bfloat16", lambda: True)
     net, x = with_statistics("test_resnet"), torch.randn(3, 32, 64)
     with torch.inference_mode():
-        found = make_extractor(net, CPU, Inference("torch", "bfloat16"), "key", (32, 64))(x)
-        wanted = net.pooled(x)
+        found = make_embed(net, CPU, Inference("torch", "bfloat16"), "key", (32, 64))(x)
+        wanted = net.embedding(x)
     assert found.dtype == torch.float32 and not torch.equal(found, wanted)
     torch.testing.assert_close(found, wanted, rtol=0.1, atol=0.1)
 
@@ -222,13 +222,13 @@ def test_members_that_share_a_view_take_batches_that_fit_the_most_careful_of_the
 def test_what_does_not_fit_into_memory_goes_in_halves_from_then_on(room: int, caplog: pytest.LogCaptureFixture) -> None:
     tried: list[int] = []
 
-    def extract(x: torch.Tensor) -> torch.Tensor:
+    def embed(x: torch.Tensor) -> torch.Tensor:
         tried.append(len(x))
         if len(x) > room:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return x.sum(dim=(1, 2))[:, None]
 
-    x, careful = torch.randn(8, 4, 6), as_memory_allows(extract)
+    x, careful = torch.randn(8, 4, 6), as_memory_allows(embed)
     for _ in range(2):
         torch.testing.assert_close(careful(x), x.sum(dim=(1, 2))[:, None])
     failed = {1: [8, 4, 2], 3: [8, 4], 8: []}[room]
@@ -238,11 +238,11 @@ def test_what_does_not_fit_into_memory_goes_in_halves_from_then_on(room: int, ca
 
 
 def test_one_clip_that_does_not_fit_is_said() -> None:
-    def extract(x: torch.Tensor) -> torch.Tensor:
+    def embed(x: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        as_memory_allows(extract)(torch.randn(4, 2, 2))
+        as_memory_allows(embed)(torch.randn(4, 2, 2))
 
 
 def test_a_gpu_is_given_whole_blocks() -> None:

@@ -10,7 +10,6 @@ import torch
 import yaml
 
 from synatt import model
-from synatt.backbones import create
 from synatt.crossfit import TaughtTracks, track_keys
 from synatt.errors import UsageError
 from synatt.model import ModelFolderError, find_models, folder_digest, load_model, read_recipe, save_model
@@ -222,11 +221,10 @@ def test_neighbours_lie_beside_the_weights_and_belong_to_the_digest(make_model: 
     folder, bare = make_model(), folder_digest(make_model(below="bare"))
     loaded = load_model(folder)
     assert loaded.neighbours is None
-    known = Neighbours(np.random.default_rng(0).normal(size=(30, loaded.net.features)), np.arange(30) % 5)
+    known = Neighbours(np.random.default_rng(0).normal(size=(30, 64)).astype(np.float32))
     save_model(folder, loaded.net, loaded.recipe, {}, [], known)
     again = load_model(folder)
-    assert again.neighbours is not None and np.array_equal(again.neighbours.features_TF, known.features_TF)
-    assert np.array_equal(again.neighbours.label_T, known.label_T)
+    assert again.neighbours is not None and np.array_equal(again.neighbours.vectors_TE, known.vectors_TE)
     assert again.digest != bare
     save_model(folder, loaded.net, loaded.recipe, {}, [])
     assert load_model(folder).neighbours is None and folder_digest(folder) == bare
@@ -239,12 +237,8 @@ def test_neighbours_that_are_missing_or_do_not_fit_are_one_line(make_model: Make
     file = Path(folder) / "neighbours.safetensors"
     file.write_bytes(b"torn")
     assert "neighbours.safetensors cannot be used" in refused(folder)
-    width = create(make_tiny_recipe().backbones[0], make_tiny_recipe()).features
-    for shape, labels in (((30, width + 1), 30), ((20, width), 20), ((30,), 30), ((30, width), 29)):
-        save_tensors({"features": torch.ones(shape), "labels": torch.zeros(labels)}, str(file))
+    for shape in ((30, 63), (20, 64), (30,)):
+        save_tensors({"vectors": torch.ones(shape)}, str(file))
         assert "does not fit the recipe" in refused(folder)
-    # No two clips of one class.
-    save_tensors({"features": torch.ones(30, width), "labels": torch.arange(30)}, str(file))
-    assert "does not fit the recipe" in refused(folder)
-    save_tensors({"features": torch.ones(30, width)}, str(file))
+    save_tensors({"other": torch.ones(30, 64)}, str(file))
     assert "cannot be used" in refused(folder)

@@ -90,16 +90,6 @@ def test_distance_finds_what_the_softmax_is_sure_of() -> None:
     assert fit_confidence(z, truth, generator, 2, True) != how
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1e3])
-def test_the_unit_of_a_term_is_of_no_account(scale: float) -> None:
-    z, truth, generator = drawn(200)
-    unlikeness = np.random.default_rng(3).normal(0, 0.1, len(z)) + 0.2 * (truth == 2)
-    how, scaled = (fit_confidence(z, truth, generator, 2, True, by * unlikeness) for by in (1.0, scale))
-    assert how.slope is not None and how.distance_slope is not None and how.bias is not None
-    assert scaled.slope == pytest.approx(how.slope, rel=1e-3) and scaled.bias == pytest.approx(how.bias, abs=1e-3)
-    assert scaled.distance_slope == pytest.approx(how.distance_slope / scale, rel=1e-3)
-
-
 def test_a_distance_that_points_the_wrong_way_is_left_out() -> None:
     z, truth, generator = drawn(200)
     alone = fit_confidence(z, truth, generator, 2, True)

@@ -17,6 +17,8 @@ and spreads in DIR/by_arm.csv, DIR/by_generator.csv and, left-out generators tog
 
 import argparse
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ import yaml
 
 from synatt import manifest
 from synatt.allocator import keep_freed_memory
+from synatt.backbones import Attributor
 from synatt.clip import crops
 from synatt.clipstore import ClipStore, plan_shards, store_shard
 from synatt.constants import UNKNOWN
@@ -118,27 +121,38 @@ def one_run(file: Path, recipe: Recipe, parts: Split, left_out: list[str], clips
         for track in tracks
         for crop in crops(judged_wave(judged_store, track, level), recipe.clip_samples, recipe.clip.pad, count)
     )
-    features, logits = answers(net, shown, recipe, run.precision)
+    with pooled(net) as features:
+        vectors, logits = answers(net, shown, recipe, run.precision)
     labels, known = known_clips(run.train_rows, store, recipe)
-    bank_features, bank_logits = answers(net, known, recipe, run.precision)
-    features = features.reshape(-1, count, features.shape[-1]).mean(axis=1)
-    vectors, bank = (net.embed(torch.from_numpy(x)).detach().numpy() for x in (features, bank_features))
+    with pooled(net) as bank_features:
+        bank, bank_logits = answers(net, known, recipe, run.precision)
     np.savez(
         file,
         logits=logits.reshape(-1, count, logits.shape[-1]),
-        vectors=vectors,
-        features=features.astype(np.float16),
+        vectors=vectors.reshape(-1, count, vectors.shape[-1]).mean(axis=1),
+        features=torch.cat(features).unflatten(0, (-1, count)).mean(dim=1).half().numpy(),
         levels=np.repeat(LEVELS, len(tracks)),
         truth=np.tile(parts.judged.column("label"), len(LEVELS)),
         generator=np.tile([name or "" for name in parts.judged.column("generator")], len(LEVELS)),
         bank=bank,
-        bank_features=bank_features.astype(np.float16),
+        bank_features=torch.cat(bank_features).half().numpy(),
         bank_logits=bank_logits,
         bank_label=labels,
         unknown_class=parts.unknown,
         seconds=seconds,
         cpu_s=cpu_s,
     )
+
+
+@contextmanager
+def pooled(net: Attributor) -> Iterator[list[torch.Tensor]]:
+    """Within it, the backbone's features ``[B, F]`` of every batch are kept."""
+    kept: list[torch.Tensor] = []
+    hook = net.backbone.register_forward_hook(lambda module, given, found: kept.append(found.float()))
+    try:
+        yield kept
+    finally:
+        hook.remove()
 
 
 def told(file: Path) -> dict[str, Any]:

@@ -57,10 +57,10 @@ def told(run: Run, clips: list[tuple[str, str]], store: ClipStore, recipe: Recip
         for level, track in clips:
             yield from crops(judged_wave(store, track, level), recipe.clip_samples, recipe.clip.pad, count)
 
-    features, logits = answers(net, shown(), recipe, run.precision)
+    vectors, logits = answers(net, shown(), recipe, run.precision)
     known = run.neighbours()
     assert known, "there are too few known clips, or predict.neighbours is 0"
-    means = features.reshape(len(clips), count, -1).mean(axis=1)
+    means = vectors.reshape(len(clips), count, -1).mean(axis=1)
     logits_BKC = torch.from_numpy(logits).unflatten(0, (len(clips), count))
     unlikeness_BK = torch.from_numpy(known.unlikeness(means)).float()[:, None].expand(-1, count)
     how = Confidence.of(recipe.predict)

@@ -4,25 +4,26 @@ From logits: `max_softmax` over the known classes (Hendrycks and Gimpel 2017); `
 of unknown speech itself; `energy` over the known logits (Liu et al. 2020). From embeddings: `mahalanobis`, the distance
 to the nearest class mean under one shared covariance (Lee et al. 2018); `nsd`, the mean cosine to all known clips, each
 weighed by its energy, times the clip's own (Xie et al. 2024, arXiv 2406.03240; energies over all logits); `distance` to
-the nearest known clips (Sun et al. 2022) and `outlier_factor` (Breunig et al. 2000). From pooled features whitened
-within classes: `whitened_distance` and `whitened_factor`, the same two; and `unlikeness`, the outlier factor among the
-clips of the class that fits best, which is what models keep. Fused: `both`, the decision's two terms (the log-odds of
-`max_softmax`, and `unlikeness`) with even weights.
+the nearest known clips (Sun et al. 2022) and `outlier_factor` (Breunig et al. 2000), and `unlikeness`, both together,
+which is what models keep. From pooled features whitened within classes (Hatch et al. 2006): `whitened_distance` and
+`whitened_factor`, the same two, and `class_factor`, the outlier factor among the clips of the class that fits best.
+Fused with even weights: `decision`, the log-odds of `max_softmax` and `unlikeness`, which are the decision's two terms,
+and `class_decision`, the log-odds and `class_factor`.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import logit, logsumexp
 
-from synatt.neighbours import NEIGHBOURS, Neighbours, unit
+from synatt.neighbours import NEAREST, NEIGHBOURS, Neighbours, unit
 from synatt.unseen import logit_scores
 
 SCORES = (
-    *("max_softmax", "unknown", "energy", "mahalanobis", "nsd", "distance", "outlier_factor"),
-    *("whitened_distance", "whitened_factor", "unlikeness", "both"),
+    *("max_softmax", "unknown", "energy", "mahalanobis", "nsd", "distance", "outlier_factor", "unlikeness"),
+    *("whitened_distance", "whitened_factor", "class_factor", "decision", "class_decision"),
 )
-NEAREST = 5
 
 
 @dataclass(frozen=True)
@@ -41,30 +42,51 @@ def scores(clips: Told, bank: Told, bank_label_T: np.ndarray, unknown: int) -> d
         bank: known training clips, with their labels.
         unknown: index of the class of unknown speech.
     """
-    features, bank_features = clips.features.astype(np.float32), bank.features.astype(np.float32)
-    known = Neighbours(bank_features, bank_label_T)
+    white, white_bank = (whitened(x.features, bank.features, bank_label_T) for x in (clips, bank))
+    by_class = [outlier_factor(white_bank[bank_label_T == c]).score_samples(white) for c in np.unique(bank_label_T)]
     found = {
         **logit_scores(clips.logits, unknown),
         "mahalanobis": mahalanobis(clips.vectors, bank.vectors, bank_label_T),
         "nsd": nsd(clips.logits, clips.vectors, bank.vectors, bank.logits),
         **neighbourhood(unit(clips.vectors), unit(bank.vectors)),
-        "unlikeness": known.unlikeness(features),
+        "unlikeness": Neighbours(bank.vectors).unlikeness(clips.vectors),
+        **{f"whitened_{name}": score for name, score in neighbourhood(white, white_bank).items()},
+        "class_factor": np.min(-np.array(by_class), axis=0),
     }
-    white = neighbourhood(known.whitened(features), known.whitened(bank_features))
-    found |= {"whitened_distance": white["distance"], "whitened_factor": white["outlier_factor"]}
-    odds = logit(np.clip(found["max_softmax"], 1e-6, 1 - 1e-6))
-    return found | {"both": standardised(odds) + standardised(found["unlikeness"])}
+    found["whitened_factor"] = found.pop("whitened_outlier_factor")
+    odds = standardised(logit(np.clip(found["max_softmax"], 1e-6, 1 - 1e-6)))
+    return found | {
+        "decision": odds + standardised(found["unlikeness"]),
+        "class_decision": odds + standardised(np.log(found["class_factor"])),
+    }
+
+
+def whitened(features_NF: np.ndarray, bank_TF: np.ndarray, bank_label_T: np.ndarray) -> np.ndarray:
+    """float64 ``[N, F]``: centred and whitened by how known clips of one class vary, each row of length 1."""
+    from scipy.linalg import cholesky, solve_triangular
+    from sklearn.covariance import ledoit_wolf
+
+    classes, place_T = np.unique(bank_label_T, return_inverse=True)
+    bank = bank_TF.astype(np.float64)
+    means = np.stack([bank[place_T == c].mean(axis=0) for c in range(len(classes))])
+    root = cholesky(ledoit_wolf(bank - means[place_T], assume_centered=True)[0], lower=True)
+    white = solve_triangular(root, (features_NF - means.mean(axis=0)).T, lower=True).T
+    return white / np.linalg.norm(white, axis=1, keepdims=True)
 
 
 def neighbourhood(vectors_NE: np.ndarray, bank_TE: np.ndarray) -> dict[str, np.ndarray]:
     """`distance` and `outlier_factor` among all known clips, whatever their class."""
-    from sklearn.neighbors import LocalOutlierFactor
-
-    factor = LocalOutlierFactor(NEIGHBOURS, algorithm="brute", novelty=True).fit(bank_TE)
+    factor = outlier_factor(bank_TE)
     return {
         "distance": factor.kneighbors(vectors_NE, NEAREST)[0].mean(axis=1),
         "outlier_factor": -factor.score_samples(vectors_NE),
     }
+
+
+def outlier_factor(bank_TE: np.ndarray) -> Any:
+    from sklearn.neighbors import LocalOutlierFactor
+
+    return LocalOutlierFactor(NEIGHBOURS, algorithm="brute", novelty=True).fit(bank_TE)
 
 
 def standardised(score_N: np.ndarray) -> np.ndarray:

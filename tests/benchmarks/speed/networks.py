@@ -11,7 +11,7 @@ from torch import nn
 
 from synatt import backbones
 from synatt.backbones import Attributor
-from synatt.inference import BATCH, Inference, make_extractor
+from synatt.inference import BATCH, Inference, make_embed
 from synatt.recipe import Backbone, Recipe, Weights
 from synatt.recipefile import build_recipe, load_recipe
 from tests.benchmarks.speed.results import Case
@@ -73,17 +73,17 @@ def cases(repeats: int) -> list[Case]:
             case = Case(f"network {backbone.timm} {shape[0]}x{shape[1]}", "clips/s")
             x = torch.randn(CLIPS[name], *shape)
             plain = network(backbone, recipe)
-            ways: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"plain eager loop": plain.pooled}
-            wanted = plain.pooled(x[:2])
+            ways: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"plain eager loop": plain.embedding}
+            wanted = plain.embedding(x[:2])
             engines = ["torch", *(["openvino"] if importlib.util.find_spec("openvino") else [])]
             for engine in engines:
                 start, key = time.perf_counter(), digest(plain)
-                extract = make_extractor(network(backbone, recipe), CPU, Inference(engine), key, shape)  # type: ignore[arg-type]
+                embed = make_embed(network(backbone, recipe), CPU, Inference(engine), key, shape)  # type: ignore[arg-type]
                 case.notes[f"{engine}: seconds to make ready"] = round(time.perf_counter() - start, 1)
-                away = float((extract(x[:2]) - wanted).abs().max() / wanted.abs().max())
+                away = float((embed(x[:2]) - wanted).abs().max() / wanted.abs().max())
                 assert away < 1e-3, f"{engine} is {away:.2g} of the largest value away"
                 case.notes[f"{engine}: largest difference, share of the largest value"] = f"{away:.1e}"
-                ways[engine] = extract
+                ways[engine] = embed
             for repeat in range(repeats):
                 names = [*ways][repeat % len(ways) :] + [*ways][: repeat % len(ways)]
                 for way in names:
@@ -91,6 +91,6 @@ def cases(repeats: int) -> list[Case]:
             case.rates = {way: case.rates[way] for way in ("torch", "plain eager loop", *engines[1:])}
             print("\n".join(case.lines()), flush=True)
             made.append(case)
-            del ways, plain, extract
+            del ways, plain, embed
             gc.collect()
     return made
