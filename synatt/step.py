@@ -161,7 +161,7 @@ def _require_finite(
     rate = optimizer.param_groups[0]["lr"]
     where = f"the loss is {value} in epoch {epoch + 1}, step {step + 1} (learning rate {rate:.3g})"
     if logmel_BMT is not None and not bool(torch.isfinite(logmel_BMT).all()):
-        raise TrainingError(f"{where}: the log-mels of the batch are not finite, look for clips with extreme samples")
+        raise TrainingError(f"{where}: the input of the network is not finite, look for clips with extreme samples")
     broken = next((name for name, p in net.named_parameters() if not bool(torch.isfinite(p).all())), None)
     if broken:
         raise TrainingError(f"{where}: the weights have grown out of range ({broken}), lower train.lr_max")

@@ -170,7 +170,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_learning_rate(
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        ("clip", "the log-mels of the batch are not finite"),
+        ("clip", "the input of the network is not finite"),
         ("weight", r"the weights have grown out of range \(classify.bias\)"),
         ("loss", "lower train.lr_max, or give --set train.precision=float32"),
     ],
