@@ -1,15 +1,15 @@
 """Waveform ``[B, S]`` -> log-mel spectrogram ``[B, M, T]`` in dB, the same code for training and prediction.
 
-On a CPU it is made clip by clip, in blocks of frames that stay in the cache, each band from the bins it takes anything
-from; on a GPU in few large operations.
+On a CPU it is made clip by clip, in blocks of frames that stay in the cache, and bands by a sparse product; on a GPU in
+few large operations.
 
 Settings of Syn-Att: periodic Hann window as long as the FFT, frames from the first sample on with zeros after the
 last, magnitude (not power), HTK mel triangles of height 1, 20 log10, at most 80 dB below the clip's own maximum.
 """
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +21,8 @@ from synatt.recipe import LogMel, Recipe
 
 # Magnitude below which the logarithm is taken as the floor; far under any clip's own 80 dB range.
 TINY = 1e-10
-SILENT_DB = 20 * math.log10(TINY)  # of silence, before it is lifted to the floor
 # Frames that a CPU transforms at a time: their spectra stay in its cache until their magnitudes are taken.
 BLOCK_FRAMES = 128
-# Bands that are summed by one product: a band takes few of the spectrum's bins, and its neighbours nearly the same.
-GROUP_BANDS = 16
 
 
 def mel(hz: np.ndarray | float) -> np.ndarray:
@@ -54,40 +51,17 @@ def mel_matrix(bins: int, n_fft: int, f_min_hz: float, f_max_hz: float, rate_hz:
     return np.pad(triangles, ((1, 0), (0, 0))).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class BandGroup:
-    """Some neighbouring mel bands and the bins they take anything from.
-
-    Attributes:
-        bins: of the spectrum.
-        bands: of the mel spectrum.
-        weight: float32 ``[bins, bands]``, a part of the mel matrix outside of which these bands are zero.
-    """
-
-    bins: slice
-    bands: slice
-    weight: torch.Tensor
-
-
-def band_groups(matrix: np.ndarray, size: int = GROUP_BANDS) -> list[BandGroup]:
-    """The mel matrix ``[bins, bands]`` as blocks along its diagonal; bands that take nothing have no bins."""
-    groups = []
-    for first in range(0, matrix.shape[1], size):
-        bands = slice(first, min(first + size, matrix.shape[1]))
-        used = np.flatnonzero(matrix[:, bands].any(axis=1))
-        bins = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
-        groups.append(BandGroup(bins, bands, torch.from_numpy(np.ascontiguousarray(matrix[bins, bands]))))
-    return groups
-
-
 @lru_cache(maxsize=16)
 def _mel_matrix(settings: LogMel) -> np.ndarray:
     return mel_matrix(settings.mel_bins, settings.n_fft, settings.f_min_hz, settings.f_max_hz)
 
 
 @lru_cache(maxsize=16)
-def _groups(settings: LogMel) -> list[BandGroup]:
-    return band_groups(_mel_matrix(settings))
+def _bands(settings: LogMel) -> Any:
+    """The mel matrix as a sparse one, ``[M, F]``: a band takes few of the spectrum's bins."""
+    from scipy.sparse import csr_array
+
+    return csr_array(_mel_matrix(settings).T)
 
 
 @lru_cache(maxsize=16)
@@ -126,13 +100,11 @@ def _at_once(wave_BS: torch.Tensor, hop: int, settings: LogMel) -> torch.Tensor:
 
 def _clip_by_clip(wave_BS: torch.Tensor, hop: int, settings: LogMel) -> torch.Tensor:
     """The same as `_at_once`; silence at both ends of a clip, which padding is, is not transformed."""
-    out_BTM = torch.empty(len(wave_BS), settings.frames, settings.mel_bins)
-    for wave_S, out_TM in zip(wave_BS.numpy(), out_BTM, strict=True):
+    out_BMT = np.empty((len(wave_BS), settings.mel_bins, settings.frames), np.float32)
+    for wave_S, out_MT in zip(wave_BS.numpy(), out_BMT, strict=True):
         start, frames_TN = _heard(wave_S, hop, settings)
-        stop = start + len(frames_TN)
-        _sum_bands(_magnitudes(frames_TN, settings), settings, out_TM[start:stop])
-        _to_decibels(out_TM.numpy(), start, stop, settings.top_db)
-    return out_BTM.transpose(1, 2)
+        _to_decibels(_bands(settings) @ _magnitudes(frames_TN, settings), start, settings.top_db, out_MT)
+    return torch.from_numpy(out_BMT)
 
 
 def _heard(wave_S: np.ndarray, hop: int, settings: LogMel) -> tuple[int, torch.Tensor]:
@@ -167,39 +139,29 @@ def _ends(wave_S: np.ndarray) -> tuple[int, int]:
     return first, end
 
 
-def _magnitudes(frames_TN: torch.Tensor, settings: LogMel) -> torch.Tensor:
-    """Spectra of windowed frames, float32 ``[t, n_fft // 2 + 1]``, in blocks that stay in the cache."""
+def _magnitudes(frames_TN: torch.Tensor, settings: LogMel) -> np.ndarray:
+    """Spectra of frames, windowed, float32 ``[n_fft // 2 + 1, t]``, in blocks that stay in the cache."""
     window, _ = _constants(settings, frames_TN.device)
-    out_TF = np.empty((len(frames_TN), settings.n_fft // 2 + 1), np.float32)
+    out_FT = np.empty((settings.n_fft // 2 + 1, len(frames_TN)), np.float32)
     for first in range(0, len(frames_TN), BLOCK_FRAMES):
         spectrum_TF = torch.fft.rfft(frames_TN[first : first + BLOCK_FRAMES] * window)
-        # numpy's magnitude of complex numbers takes a sixth of torch's time.
-        np.abs(spectrum_TF.numpy(), out=out_TF[first : first + BLOCK_FRAMES])
-    return torch.from_numpy(out_TF)
+        # numpy's magnitude of complex numbers takes a sixth of torch's time. Frames side by side are what the sparse
+        # product wants.
+        out_FT[:, first : first + BLOCK_FRAMES] = np.abs(spectrum_TF.numpy()).T
+    return out_FT
 
 
-def _sum_bands(magnitude_TF: torch.Tensor, settings: LogMel, out_TM: torch.Tensor) -> None:
-    """Magnitudes ``[t, F]`` -> mel magnitudes, written to `out_TM` ``[t, M]``.
+def _to_decibels(mel_MT: np.ndarray, start: int, top_db: float, out_MT: np.ndarray) -> None:
+    """Mel magnitudes ``[M, t]`` of the frames from `start` on -> `out_MT` ``[M, T]`` in dB.
 
-    Products are torch's: numpy's have threads of their own, on all cores, whatever torch was told.
-    """
-    for group in _groups(settings):
-        torch.mm(magnitude_TF[:, group.bins], group.weight, out=out_TM[:, group.bands])
-
-
-def _to_decibels(out_TM: np.ndarray, start: int, stop: int, top_db: float) -> None:
-    """Mel magnitudes ``[T, M]`` -> dB in place, no lower than `top_db` below the loudest.
-
-    Only the frames from start to stop are looked at; the others are silent.
+    None is lower than `top_db` below the loudest; all other frames are silent. `mel_MT` is overwritten.
     """
     # numpy's natural logarithm takes a third of the time of torch's decimal one.
-    heard_TM, db = out_TM[start:stop], 20.0 / math.log(10.0)
-    np.log(np.maximum(heard_TM, TINY, out=heard_TM), out=heard_TM)
-    loudest = float(heard_TM.max()) * db if len(heard_TM) else SILENT_DB
-    floor = loudest - top_db
-    np.multiply(heard_TM, np.float32(db), out=heard_TM)
-    np.maximum(heard_TM, np.float32(floor), out=heard_TM)
-    out_TM[:start] = out_TM[stop:] = max(SILENT_DB, floor)
+    db, stop = np.float32(20.0 / math.log(10.0)), start + mel_MT.shape[1]
+    floor = np.float32(max(TINY, float(mel_MT.max(initial=TINY)) * 10 ** (-top_db / 20)))
+    np.log(np.maximum(mel_MT, floor, out=mel_MT), out=mel_MT)
+    np.multiply(mel_MT, db, out=out_MT[:, start:stop])
+    out_MT[:, :start] = out_MT[:, stop:] = np.log(floor) * db
 
 
 def log_mel(waveform: "np.ndarray | torch.Tensor", recipe: Recipe) -> np.ndarray:

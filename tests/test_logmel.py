@@ -10,7 +10,7 @@ import synatt
 from synatt import ensemble, logmel, step
 from synatt.audio import AudioError
 from synatt.clip import standardise
-from synatt.logmel import band_groups, log_mel, logmel_batch, mel_matrix
+from synatt.logmel import log_mel, logmel_batch, mel_matrix
 from synatt.recipe import LogMel
 from synatt.recipefile import load_recipe
 
@@ -174,15 +174,6 @@ def test_the_ends_of_what_is_heard_are_the_first_and_last_sample_that_is_not_zer
         wave[wave == 0] = -0.0
         first, end = logmel._ends(wave)
         assert not at or first <= at[0] <= at[-1] < end
-
-
-@pytest.mark.parametrize("size", [1, 16, 1000])
-def test_groups_of_bands_hold_all_of_the_mel_matrix(size: int) -> None:
-    matrix = mel_matrix(200, 512, 20.0, 8000.0)
-    whole = np.zeros_like(matrix)
-    for group in band_groups(matrix, size):
-        whole[group.bins, group.bands] += group.weight.numpy()
-    assert (whole == matrix).all() and (matrix == 0).all(axis=0).any(), "some bands take nothing"
 
 
 def test_training_and_prediction_use_one_function() -> None:

@@ -28,9 +28,9 @@ def as_far_as(clips: list[torch.Tensor], settings: LogMel, last: str) -> None:
         hop = clip_1S.shape[-1] // (settings.frames - 1)
         _, frames_TN = logmel._heard(clip_1S[0].numpy(), hop, settings)
         if last in ("magnitude", "bands"):
-            magnitude_TF = logmel._magnitudes(frames_TN, settings)
+            magnitude_FT = logmel._magnitudes(frames_TN, settings)
             if last == "bands":
-                logmel._sum_bands(magnitude_TF, settings, torch.empty(len(frames_TN), settings.mel_bins))
+                logmel._bands(settings) @ magnitude_FT
         elif last != STEPS[0]:
             for block_TN in frames_TN.split(logmel.BLOCK_FRAMES):
                 windowed_TN = block_TN * window
