@@ -156,10 +156,11 @@ def _to_decibels(mel_MT: np.ndarray, start: int, top_db: float, out_MT: np.ndarr
 
     None is lower than `top_db` below the loudest; all other frames are silent. `mel_MT` is overwritten.
     """
-    # numpy's natural logarithm takes a third of the time of torch's decimal one.
+    # numpy's natural logarithm takes a third of the time of torch's decimal one, torch's clamp a fifth of numpy's.
     db, stop = np.float32(20.0 / math.log(10.0)), start + mel_MT.shape[1]
     floor = np.float32(max(TINY, float(mel_MT.max(initial=TINY)) * 10 ** (-top_db / 20)))
-    np.log(np.maximum(mel_MT, floor, out=mel_MT), out=mel_MT)
+    torch.from_numpy(mel_MT).clamp_min_(float(floor))
+    np.log(mel_MT, out=mel_MT)
     np.multiply(mel_MT, db, out=out_MT[:, start:stop])
     out_MT[:, :start] = out_MT[:, stop:] = np.log(floor) * db
 
