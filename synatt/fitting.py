@@ -140,16 +140,16 @@ def train(rows: Manifest, recipe: Recipe, output: str, stage: int, soft: Manifes
     outliers = outlier_rows(labelled, recipe)
     chosen = manifest.concat([labelled, outliers])
     asked = [recipe.backbone(name) for name in settings.backbones] or list(recipe.backbones)
-    nets, todo = members(recipe, asked, stage, soft, settings.epochs, settings.confidences), []
+    everyone = members(recipe, recipe.backbones, stage, soft, settings.epochs, settings.confidences)
+    nets, todo = [net for net in everyone if net.made_of in asked], []
     for net in nets:
         key = fingerprint(net.rows(chosen), net.recipe, net.backbone, stage, net.epochs)
         if is_done(storage.join(output, net.backbone.name), key):
             log.info("%s is trained already", net.backbone.name)
         else:
             todo.append((net, key))
-    everyone = members(recipe, recipe.backbones, stage, soft, settings.epochs, settings.confidences)
     if others := strangers(output, {net.backbone.name for net in everyone}):
-        log.warning("%s holds models of other settings too, which predict would take: %s", output, ", ".join(others))
+        log.warning("other models lie in %s too, and predict would take them as well: %s", output, ", ".join(others))
     if not todo:
         return output
     storage.check_writable(output)

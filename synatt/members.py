@@ -21,11 +21,14 @@ class Member:
     """A network to train.
 
     Attributes:
-        recipe: with this backbone alone, and the decision that was chosen for it.
+        made_of: the recipe's backbone.
+        recipe: with `backbone` alone, and the decision that was chosen for it.
+        backbone: the same as `made_of`, but for the name of a fold.
         untaught: tracks whose soft labels it is not taught.
         taught: int64, keys of those that it is; None where soft labels are not cross-fitted.
     """
 
+    made_of: Backbone
     recipe: Recipe
     backbone: Backbone
     epochs: int
@@ -76,10 +79,11 @@ def members(
         name, count = backbone.name, epochs.get(backbone.name, backbone.epochs[stage])
         mine = confidences[name].into(recipe) if name in confidences else recipe
         if not folds:
-            made.append(Member(mine.model_copy(update={"backbones": (backbone,)}), backbone, count))
+            made.append(Member(backbone, mine.model_copy(update={"backbones": (backbone,)}), backbone, count))
         for k, untaught in enumerate(folds):
             own = backbone.model_copy(update={"name": f"{name}-fold{k}"})
-            made.append(Member(mine.model_copy(update={"backbones": (own,)}), own, count, untaught, keys[k]))
+            alone = mine.model_copy(update={"backbones": (own,)})
+            made.append(Member(backbone, alone, own, count, untaught, keys[k]))
     return made
 
 

@@ -34,6 +34,7 @@ def test_cross_fitted_soft_labels_give_a_network_for_each_fold() -> None:
     nets = members(recipe, recipe.backbones, 1, rows(SOFT), {"Tiny": 7}, {"Tiny": Confidence(2.0)})
     assert [net.backbone.name for net in nets] == ["Tiny-fold0", "Tiny-fold1"]
     assert [net.recipe.backbones for net in nets] == [(net.backbone,) for net in nets]
+    assert [net.made_of for net in nets] == [*recipe.backbones] * 2
     assert [(net.epochs, net.recipe.predict.temperature) for net in nets] == [(7, 2.0)] * 2
     assert sorted([*nets[0].untaught, *nets[1].untaught]) == SOFT
     assert sorted(len(net.untaught) for net in nets) == [2, 3]

@@ -6,7 +6,7 @@ to the nearest class mean under one shared covariance (Lee et al. 2018); `nsd`, 
 weighed by its energy, times the clip's own (Xie et al. 2024, arXiv 2406.03240; energies over all logits); `distance` to
 the nearest known clips (Sun et al. 2022) and `outlier_factor` (Breunig et al. 2000), and `unlikeness`, both together,
 which is what models keep. From pooled features whitened within classes (Hatch et al. 2006): `whitened_distance` and
-`whitened_factor`, the same two, and `class_factor`, the outlier factor among the clips of the class that fits best.
+`whitened_outlier_factor`, the same two, and `class_factor`, the factor among the clips of the class that fits best.
 Fused with even weights: `decision`, the log-odds of `max_softmax` and `unlikeness`, which are the decision's two terms,
 and `class_decision`, the log-odds and `class_factor`.
 """
@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 from scipy.special import logit, logsumexp
+from scipy.stats import zscore
 
 from synatt.neighbours import NEAREST, NEIGHBOURS, Neighbours, unit
 from synatt.unseen import logit_scores
 
 SCORES = (
     *("max_softmax", "unknown", "energy", "mahalanobis", "nsd", "distance", "outlier_factor", "unlikeness"),
-    *("whitened_distance", "whitened_factor", "class_factor", "decision", "class_decision"),
+    *("whitened_distance", "whitened_outlier_factor", "class_factor", "decision", "class_decision"),
 )
 
 
@@ -53,16 +54,15 @@ def scores(clips: Told, bank: Told, bank_label_T: np.ndarray, unknown: int) -> d
         **{f"whitened_{name}": score for name, score in neighbourhood(white, white_bank).items()},
         "class_factor": np.min(-np.array(by_class), axis=0),
     }
-    found["whitened_factor"] = found.pop("whitened_outlier_factor")
-    odds = standardised(logit(np.clip(found["max_softmax"], 1e-6, 1 - 1e-6)))
+    odds = zscore(logit(np.clip(found["max_softmax"], 1e-6, 1 - 1e-6)))
     return found | {
-        "decision": odds + standardised(found["unlikeness"]),
-        "class_decision": odds + standardised(np.log(found["class_factor"])),
+        "decision": odds + zscore(found["unlikeness"]),
+        "class_decision": odds + zscore(np.log(found["class_factor"])),
     }
 
 
 def whitened(features_NF: np.ndarray, bank_TF: np.ndarray, bank_label_T: np.ndarray) -> np.ndarray:
-    """float64 ``[N, F]``: centred and whitened by how known clips of one class vary, each row of length 1."""
+    """float32 ``[N, F]``: centred and whitened by how known clips of one class vary, each row of length 1."""
     from scipy.linalg import cholesky, solve_triangular
     from sklearn.covariance import ledoit_wolf
 
@@ -70,8 +70,7 @@ def whitened(features_NF: np.ndarray, bank_TF: np.ndarray, bank_label_T: np.ndar
     bank = bank_TF.astype(np.float64)
     means = np.stack([bank[place_T == c].mean(axis=0) for c in range(len(classes))])
     root = cholesky(ledoit_wolf(bank - means[place_T], assume_centered=True)[0], lower=True)
-    white = solve_triangular(root, (features_NF - means.mean(axis=0)).T, lower=True).T
-    return white / np.linalg.norm(white, axis=1, keepdims=True)
+    return unit(solve_triangular(root, (features_NF - means.mean(axis=0)).T, lower=True).T)
 
 
 def neighbourhood(vectors_NE: np.ndarray, bank_TE: np.ndarray) -> dict[str, np.ndarray]:
@@ -84,13 +83,10 @@ def neighbourhood(vectors_NE: np.ndarray, bank_TE: np.ndarray) -> dict[str, np.n
 
 
 def outlier_factor(bank_TE: np.ndarray) -> Any:
+    """scikit-learn's local outlier factor, fitted on known clips."""
     from sklearn.neighbors import LocalOutlierFactor
 
     return LocalOutlierFactor(NEIGHBOURS, algorithm="brute", novelty=True).fit(bank_TE)
-
-
-def standardised(score_N: np.ndarray) -> np.ndarray:
-    return (score_N - score_N.mean()) / score_N.std()
 
 
 def mahalanobis(vectors_NE: np.ndarray, bank_TE: np.ndarray, label_T: np.ndarray) -> np.ndarray:
