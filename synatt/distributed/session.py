@@ -36,6 +36,11 @@ os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 # At Ray's own niceness of 15 a worker of a local Ray stands still whenever one of Ray's services wakes: on two cores
 # training ran at 51 clips/s with it and at 58 without.
 os.environ.setdefault("RAY_worker_niceness", "0")
+# A task on a node that is cut off the network, its processes still running, is given up once its connection is silent:
+# after seven minutes by default (5 + 2), though Ray has long marked the node dead. More often than once a minute a
+# server of Ray's does not take the pings (its `grpc_server.cc`).
+os.environ.setdefault("RAY_grpc_client_keepalive_time_ms", "75000")
+os.environ.setdefault("RAY_grpc_client_keepalive_timeout_ms", "30000")
 
 
 @contextmanager

@@ -16,6 +16,8 @@ How Ray Data is known to hang or fail, and why it does not here:
 - many faults in a row end a run (issue 41258): tasks and actors are retried without end, and what kills its worker
   each time is found by the marker it left (`synatt.careful`);
 - `repartition` holds everything back (issue 48104): blocks have their size from the task that makes them;
+- a task on a node that is cut off the network, its processes alive, is waited for until its connection is given up:
+  `session` has that take less than two minutes instead of seven;
 - whatever else stands still is named after `--stall-minutes`.
 """
 
