@@ -11,7 +11,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Sequence
 
-from synatt import logs
+from synatt import logs, signals
 from synatt.errors import SynattError, UsageError
 
 log = logging.getLogger("synatt")
@@ -177,8 +177,8 @@ def run(
     """Parse, call `work`, print where its results lie as the last line, and return the exit code.
 
     Returns:
-        0 on success, 2 on a usage or configuration error, 1 when the work failed; both errors are one line on
-        standard error. Progress goes there too, one line each. `SYNATT_TRACEBACK=1` adds the traceback.
+        0 on success, 2 on a usage or configuration error, 1 when the work failed or was interrupted; each of these is
+        one line on standard error. Progress goes there too, one line each. `SYNATT_TRACEBACK=1` adds the traceback.
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
@@ -190,9 +190,11 @@ def run(
     try:
         if "gpus" in args:
             _expect(args.cpus, args.gpus)
-        where = _profiled(work, args)
+        with signals.terminable():
+            where = _profiled(work, args)
     except KeyboardInterrupt as err:
-        return _fail(parse, err, 1, "interrupted; run the same command again to go on")
+        how = "ended by SIGTERM" if isinstance(err, signals.Terminated) else "interrupted"
+        return _fail(parse, err, 1, f"{how}; run the same command again to go on")
     except UsageError as err:
         return _fail(parse, err, 2)
     except SynattError as err:

@@ -3,6 +3,8 @@
 import argparse
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +83,12 @@ def test_a_failure_is_one_line_and_its_exit_code(
     assert line.startswith("python -m jobs.demo: error: ")
     assert ("run the same command again" if isinstance(error, KeyboardInterrupt) else "wrong key") in line
     assert "Traceback" not in line
+
+
+def test_sigterm_is_one_line_that_says_so(job: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(job, lambda args: str(os.kill(os.getpid(), signal.SIGTERM)), GOOD) == 1
+    said = "python -m jobs.demo: error: ended by SIGTERM; run the same command again to go on\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_message_of_several_lines_becomes_one(

@@ -26,6 +26,8 @@ log = logging.getLogger("synatt")
 
 # Its tables would go to standard output, which is for results.
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+# Its own answer to SIGINT ends the experiment as if all trials had come to their end; it should end the job.
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 
 # Ray Tune's own folder below the run's, and how the names of its records start.
 EXPERIMENT, RECORD = "experiment", "experiment_state-"
@@ -67,7 +69,7 @@ def run_experiment(
         failures: restarts of a failed trial.
 
     Raises:
-        WorkError: a trial failed; the message is its first cause.
+        WorkError: a trial failed (the message is its first cause), or the trials were ended before they were over.
     """
     experiment = storage.join(root, EXPERIMENT)
     if can_go_on(root):
@@ -89,7 +91,11 @@ def run_experiment(
     results = tuner.fit()
     if results.errors:
         raise WorkError(f"{len(results.errors)} of {len(results)} trials failed: {first_failure(results.errors[0])}")
-    return [results[i] for i in range(len(results))]
+    ended = [results[i] for i in range(len(results))]
+    if not all((result.metrics or {}).get("done") for result in ended):
+        # Ray Tune takes SIGUSR1, which batch systems send before they end a job, and returns what there is.
+        raise WorkError("the trials were interrupted; run the same command again to go on")
+    return ended
 
 
 def kept_state(path: str, device: Any) -> State | None:

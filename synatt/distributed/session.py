@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from synatt import logs
+from synatt import logs, signals
 from synatt.distributed import lines, timeline
 from synatt.errors import UsageError
 
@@ -68,34 +68,42 @@ def _connected(address: str | None, started: Callable[[], None]) -> Iterator[Non
     local = address == "local"
     foreign = _children()
     try:
-        # The dashboard belongs to a local Ray too: Ray Train asks its state service whether a run is alive.
-        ray.init(
-            address=address,
-            logging_level=logging.WARNING,
-            configure_logging=logs.chosen() == logs.TEXT,
-            log_to_driver=True,
-            include_dashboard=True if local else None,
+        _init(address)
+        _quieten()
+        started()
+        have = ray.cluster_resources()
+        log.info(
+            "Ray %s: %s, %g CPUs, %g GPUs",
+            ray.__version__,
+            "local" if local else f"cluster with {len(ray.nodes())} nodes",
+            have.get("CPU", 0),
+            have.get("GPU", 0),
         )
-    except (ConnectionError, ValueError, TimeoutError) as err:
-        first = (str(err).splitlines() or [type(err).__name__])[0]
-        raise UsageError(f"no Ray cluster at {address}: {first}") from None
-    _quieten()
-    started()
-    have = ray.cluster_resources()
-    log.info(
-        "Ray %s: %s, %g CPUs, %g GPUs",
-        ray.__version__,
-        "local" if local else f"cluster with {len(ray.nodes())} nodes",
-        have.get("CPU", 0),
-        have.get("GPU", 0),
-    )
-    try:
         yield
     finally:
+        # Also when it is interrupted while Ray starts: of what has been started by then nothing is left.
         own = _children() - foreign
         ray.shutdown()
         if local:
             _reap(own)
+
+
+def _init(address: str) -> None:
+    import ray
+
+    try:
+        # The dashboard belongs to a local Ray too: Ray Train asks its state service whether a run is alive.
+        with signals.unchanged():
+            ray.init(
+                address=address,
+                logging_level=logging.WARNING,
+                configure_logging=logs.chosen() == logs.TEXT,
+                log_to_driver=True,
+                include_dashboard=True if address == "local" else None,
+            )
+    except (ConnectionError, ValueError, TimeoutError) as err:
+        first = (str(err).splitlines() or [type(err).__name__])[0]
+        raise UsageError(f"no Ray cluster at {address}: {first}") from None
 
 
 def _remembered() -> str:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ray.train import UserCallback
 from synatt import logs, storage
 from synatt.distributed.capacity import Capacity, capacity
 from synatt.distributed.clips import Clips
+from synatt.distributed.interrupts import end_runs
 from synatt.distributed.records import kept_in
 from synatt.distributed.session import cause_of
 from synatt.distributed.worker import FATAL, pack, work
@@ -110,6 +112,7 @@ def train_all(
     Returns:
         for every job None, or why it failed: one does not stop the others.
     """
+    ended = Event()
 
     def one(job: Job) -> str | None:
         plan = job.plan
@@ -122,17 +125,26 @@ def train_all(
         try:
             _train(job, valid, clips, work_folder)
         except WorkError as err:
+            if ended.is_set():
+                return str(err)
             log.error("%s", err, extra={"fields": {**about["fields"], "kind": type(err).__name__}})
             return str(err)
         log.info("%s is trained", plan.backbone.name, extra=about)
         return None
 
     pool = ThreadPoolExecutor(max(1, min(at_once, len(jobs))))
+    running = [pool.submit(one, job) for job in jobs]
     try:
-        return list(pool.map(one, jobs))
-    finally:
-        # Whoever interrupts the job does not wait for its trainings: they end with Ray, and go on another time.
+        return [job.result() for job in running]
+    except BaseException:
+        # Whoever interrupts the job does not wait for its trainings: they end, and go on another time. Their threads
+        # must be over before Ray is: one that still asks it for a result ends the process, or hangs with it.
+        ended.set()
         pool.shutdown(wait=False, cancel_futures=True)
+        end_runs(lambda: all(job.done() for job in running))
+        raise
+    finally:
+        pool.shutdown(wait=False)
 
 
 def _train(job: Job, valid: Examples | None, clips: Clips, work_folder: str) -> None:

@@ -104,19 +104,6 @@ def test_a_driver_that_is_killed_and_a_torn_checkpoint_cost_the_epochs_since_the
     assert not (out / "_runs").exists()
 
 
-@pytest.mark.slow
-def test_an_interrupted_run_ends_soon_and_says_how_to_go_on(run, tmp_path):
-    argv, _ = run
-    out, log = tmp_path / "out", tmp_path / "log"
-    process = start_job("train", [*argv, "--output", str(out), "--set", "backbones.0.epochs=[200,2]"], log)
-    with ended(process):
-        wait_until(epoch_reached(log, 3, 200), process, log)
-        os.kill(process.pid, signal.SIGINT)
-        assert process.wait(timeout=60) == 1, log.read_text()[-3000:]
-    assert "interrupted; run the same command again to go on" in log.read_text()
-    assert list((out / "_runs").glob(f"*/checkpoint_*/{STATE_FILE}"))
-
-
 @pytest.fixture
 def two_nodes(tmp_path, monkeypatch):
     """(cluster, its second node): one CPU each."""

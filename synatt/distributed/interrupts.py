@@ -1,0 +1,59 @@
+"""End the Ray Train runs of a job that is interrupted, so that the threads that wait for them come back.
+
+A thread that still waits for Ray when the driver disconnects ends the whole process, or hangs with it.
+"""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import psutil
+
+log = logging.getLogger("synatt")
+
+# How long the threads have, and how often it is looked for runs: one may begin only now.
+WAIT_S, LOOK_S = 20.0, 0.5
+
+
+def end_runs(over: Callable[[], bool]) -> None:
+    """Kill the controllers of this driver's runs until `over` says that nobody waits for one; their workers end too.
+
+    A run's checkpoints are written by its workers, whole or not at all: nothing is lost but the epoch under way.
+    """
+    import ray
+
+    if ray.util.client.ray.is_connected():
+        # Threads of a Ray client wait for its server, which ends with the connection.
+        return
+    give_up_s = time.monotonic() + WAIT_S
+    while not over() and time.monotonic() < give_up_s:
+        try:
+            found = _controllers()
+        except Exception as err:
+            log.debug("the controllers of the trainings are not known: %s", err)
+            return
+        for pid in found:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(LOOK_S)
+
+
+def _controllers() -> list[int]:
+    """Process ids of the controllers: Ray Train keeps them on the driver's own node."""
+    import ray
+    from ray.util.state import list_actors
+
+    job = ray.get_runtime_context().get_job_id()
+    wanted: list[tuple[str, str, str | bool | int | float]]
+    wanted = [("class_name", "=", "TrainController"), ("job_id", "=", job), ("state", "=", "ALIVE")]
+    pids = [int(actor.pid) for actor in list_actors(filters=wanted) if actor.pid]
+    return [pid for pid in pids if _is_controller(pid)]
+
+
+def _is_controller(pid: int) -> bool:
+    """Whether that process is one, whatever the record says."""
+    try:
+        return "TrainController" in " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
