@@ -16,8 +16,12 @@ def parser() -> argparse.ArgumentParser:
 
         Writes OUTPUT/epochs.json (read by the train job), OUTPUT/curves.parquet and plots per backbone, and, where
         folds leave generators or algorithms out (tune.unseen_generators, tune.unseen_algorithms), how well each of
-        them is told from known speech: OUTPUT/unseen.parquet. The same command again goes on with the trials that are
-        not finished.
+        them is told from known speech: OUTPUT/unseen.parquet, and what each held-out row was answered:
+        OUTPUT/held_out.parquet. The same command again goes on with the trials that are not finished.
+
+        With --soft it is for the semi-supervised stage. --first-round has the first stage's output, and rehearses the
+        second with it: held-out rows take part with the soft labels that the first stage's networks gave them, each
+        judged by a network that was not taught its own (train.soft_label_folds trainings a fold).
 
         With --search it also looks for better values of recipe keys: each of --samples samples is trained on all
         folds, those that fall behind are stopped early. OUTPUT/search.parquet has every sample, OUTPUT/best.yaml the
@@ -35,6 +39,11 @@ def parser() -> argparse.ArgumentParser:
         help="search a recipe key, e.g. 'train.lr_max=loguniform(1e-6, 1e-4)'; also uniform(LOW, HIGH), "
         "randint(LOW, HIGH), choice(A, B, ...); repeatable",
     )
+    p.add_argument(
+        "--first-round",
+        metavar="FOLDS",
+        help="with --soft: output of this job for the first stage, on the same folds, to rehearse the second with",
+    )
     p.add_argument("--samples", type=cli.positive, default=20, metavar="N", help="samples of a search (default: 20)")
     return p
 
@@ -47,9 +56,8 @@ def work(args: argparse.Namespace) -> str:
     task = read_task(args.input, args.recipe, args.set, args.soft)
     settings = FitSettings(tuple(args.backbone), clips=args.clips, address=args.address)
     draws = [parse_draw(text, task.recipe) for text in args.search]
-    return tune(
-        task.rows, task.recipe, args.output, task.stage, task.soft, settings, draws, args.samples if draws else 0
-    )
+    samples = args.samples if draws else 0
+    return tune(task.rows, task.recipe, args.output, task.stage, task.soft, settings, draws, samples, args.first_round)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

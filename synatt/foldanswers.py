@@ -8,7 +8,7 @@ import pandas as pd
 
 from synatt.constants import unknown_index
 from synatt.feed import Examples
-from synatt.judging import Judged, decided_f1
+from synatt.judging import Judged, decided_f1, fitted_elsewhere
 from synatt.manifest import Manifest
 from synatt.openset import Confidence
 from synatt.recipe import Recipe
@@ -81,6 +81,24 @@ class FoldAnswers:
                 at = (curves["backbone"] == backbone) & (curves["epoch"] == epoch) & (curves["fold"] == fold)
                 curves.loc[at, DECIDED] = score
         return curves
+
+    def held_out(self, backbone: str, epoch: int) -> pd.DataFrame:
+        """A row for each fold, level and held-out track after `epoch`, with `backbone` and `p_<class>`.
+
+        Probabilities are by the decision that the other folds' rows have fitted. Empty where nothing is decided so.
+        """
+        if self.unknown is None or not self.open_set:
+            return pd.DataFrame()
+        judged, parts = self.judged(backbone, epoch), []
+        for fold, rows in judged.items():
+            assert rows.level is not None
+            tracks = np.tile(np.array(self.folds[fold][1].tracks, object), len(self.recipe.tune.judge_levels))
+            p = rows.probabilities(fitted_elsewhere(judged, fold, self.unknown), self.unknown)
+            columns = {f"p_{name}": p[:, c] for c, name in enumerate(self.recipe.require_classes())}
+            parts.append(
+                pd.DataFrame({"backbone": backbone, "fold": fold, "level": rows.level, "track": tracks, **columns})
+            )
+        return pd.concat(parts, ignore_index=True)
 
     def unseen(self, backbone: str, epoch: int) -> pd.DataFrame:
         """`unseen_scores` of the folds after `epoch`, with a column `backbone`; empty where none held unknown rows."""

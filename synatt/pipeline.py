@@ -131,7 +131,8 @@ def plan_stages(recipes: Sequence[Recipe], output: str, settings: PipelineSettin
         tuned, fills = path(name, "tune"), path(name, "supervised")
         reads = [data]
         if recipe.tune.run:
-            reads.append(add(f"{name}: tune", [data], values, tuned, _bind(_tune, rows, recipe, tuned, clips, None)))
+            run = _bind(_tune, rows, recipe, tuned, clips, None, None)
+            reads.append(add(f"{name}: tune", [data], values, tuned, run))
         trained[name] = add(
             f"{name}: supervised", reads, values, fills, _bind(_train, rows, recipe, fills, tuned, clips, None)
         )
@@ -146,10 +147,10 @@ def plan_stages(recipes: Sequence[Recipe], output: str, settings: PipelineSettin
         reads = [trained[name], *soft.values()]
         if recipe.tune.run and recipe.tune.judges_unseen:
             # Networks that were taught soft labels call more unknown: the first round's decision is not theirs.
+            first = tuned if recipe.train.soft_label_folds > 1 else None
             tuned = path(name, "tune-semi-supervised")
-            reads.append(
-                add(f"{name}: tune again", reads, None, tuned, _bind(_tune, rows, recipe, tuned, clips, softs))
-            )
+            run = _bind(_tune, rows, recipe, tuned, clips, softs, first)
+            reads.append(add(f"{name}: tune again", reads, None, tuned, run))
         run = _bind(_train, rows, recipe, fills, tuned, clips, softs)
         trained[name] = add(f"{name}: semi-supervised", reads, None, fills, run)
     final = []
@@ -209,8 +210,16 @@ def _prepare(output: str, settings: PipelineSettings) -> None:
         manifest.write(storage.join(output, "manifest.parquet"), manifest.concat([manifest.read(p) for p in given]))
 
 
-def _tune(rows: Callable[[], Manifest], recipe: Recipe, output: str, clips: str, softs: list[str] | None) -> None:
-    tune(rows(), recipe, output, 0 if softs is None else 1, _soft(softs), FitSettings(clips=clips))
+def _tune(
+    rows: Callable[[], Manifest],
+    recipe: Recipe,
+    output: str,
+    clips: str,
+    softs: list[str] | None,
+    first_round: str | None,
+) -> None:
+    stage, settings = 0 if softs is None else 1, FitSettings(clips=clips)
+    tune(rows(), recipe, output, stage, _soft(softs), settings, first_round=first_round)
 
 
 def _soft(paths: list[str] | None) -> Manifest | None:

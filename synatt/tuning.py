@@ -28,6 +28,7 @@ from synatt.openset import Confidence
 from synatt.outliers import ORIGINAL, outlier_rows
 from synatt.provenance import fingerprint
 from synatt.recipe import Backbone, Recipe
+from synatt.rehearsal import HELD_OUT_FILE, read_held_out, rehearse, soft_labels
 from synatt.searching import Draw, best_sample, with_values
 from synatt.selection import Choice, Curves, choose, mean_curve
 from synatt.takes import wanted_takes
@@ -65,25 +66,38 @@ def tune(
     settings: FitSettings,
     draws: Sequence[Draw] = (),
     samples: int = 0,
+    first_round: str | None = None,
 ) -> str:
     """Choose an epoch count for each backbone of `recipe`; with `draws` also the values of the keys they are for.
 
     Writes `epochs.json` (the choice, with its evidence), `curves.parquet` (every fold's curve), a plot of curves and
     one of confusions per backbone; where folds leave generators or algorithms out `unseen.parquet` (how well each of
-    them is told from known speech, see `synatt.unseen`); of a search `search.parquet` (every sample), `search.png` and
+    them is told from known speech, see `synatt.unseen`) and `held_out.parquet` (what was said of each held-out row); of
+    a search `search.parquet` (every sample), `search.png` and
     `best.yaml` (the recipe of the best sample).
+
+    Args:
+        first_round: output of `tune` for the first stage; the second is then rehearsed with what its folds said, see
+            `synatt.rehearsal`.
 
     Returns:
         the path of `epochs.json`.
 
     Raises:
-        UsageError: a search over several backbones; a fold without rows.
+        UsageError: `first_round` without soft labels, or without parts to deal them into, or of other rows; a search
+            over several backbones; a fold without rows.
         WorkError: a trial failed.
     """
     from synatt.distributed.clips import store_clips
     from synatt.distributed.session import ray_session
 
-    task = _task(rows, recipe, stage, soft, settings, [repr(draw) for draw in draws] + [samples])
+    said = None if first_round is None else read_held_out(first_round)
+    if said is not None and (soft is None or recipe.train.soft_label_folds == 1):
+        raise UsageError(
+            "--first-round: a second round with soft labels (--soft) and train.soft_label_folds is rehearsed"
+        )
+    also = [repr(draw) for draw in draws] + [samples] + ([] if said is None else [_digest(said)])
+    task = _task(rows, recipe, stage, soft, settings, also)
     if draws and len(task.backbones) > 1:
         names = ", ".join(b.name for b in task.backbones)
         raise UsageError(f"a search trains one backbone: choose one with --backbone ({names})")
@@ -99,12 +113,22 @@ def tune(
         takes = wanted_takes(task.rows, task.recipe, judged=True)
         clips = store_clips(everything, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"), takes)
         folds = _folds(task, clips.open())
+        if said is not None:
+            parts = task.recipe.train.soft_label_folds
+            folds = rehearse(folds, soft_labels(said, task.recipe.require_classes()), parts)
+            log.info(
+                "held-out rows are taught too, by the first round's answers: %d times, a part each left out", parts
+            )
         if draws:
             _search(task, list(draws), samples, folds, clips, root, output)
         else:
             _choose_epochs(task, folds, clips, root, output)
     storage.discard(storage.join(output, "_trials"))
     return target_file
+
+
+def _digest(table: pd.DataFrame) -> str:
+    return hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
 
 
 def _task(
@@ -200,6 +224,7 @@ def _write_choice(
 ) -> None:
     choices: dict[str, Choice] = {}
     unseen: list[pd.DataFrame] = []
+    held_out: list[pd.DataFrame] = []
     score = DECIDED if DECIDED in curves else "macro_f1"
     for group, rows in curves[curves[score].notna()].groupby("backbone"):
         name = str(group)
@@ -213,6 +238,7 @@ def _write_choice(
         how = said.confidence(name, best.epochs) if said else Confidence(suited)
         if said:
             unseen.append(said.unseen(name, best.epochs))
+            held_out.append(said.held_out(name, best.epochs))
         choices[name] = best = replace(best, confidence=how)
         picture = fold_curves(by_fold, mean_curve(by_fold), best.epochs, name)
         storage.write_bytes(storage.join(output, "curves", f"{name}.png"), picture)
@@ -231,6 +257,9 @@ def _write_choice(
     storage.write_table(storage.join(output, CURVES_FILE), pa.Table.from_pandas(curves, preserve_index=False))
     if any(len(table) for table in unseen):
         _write_unseen(pd.concat(unseen), output)
+    if any(len(table) for table in held_out):
+        table = pa.Table.from_pandas(pd.concat(held_out), preserve_index=False)
+        storage.write_table(storage.join(output, HELD_OUT_FILE), table)
     chosen = {name: choice.as_dict() for name, choice in choices.items()}
     summary = {"fingerprint": task.key, "recipe": task.recipe.name, "backbones": chosen}
     storage.write_json(storage.join(output, CHOICE_FILE), summary)
