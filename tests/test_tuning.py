@@ -17,6 +17,7 @@ from synatt.fitting import FitSettings
 from synatt.foldanswers import DECIDED, FoldAnswers
 from synatt.openset import fit_confidence
 from synatt.outliers import ORIGINAL
+from synatt.rehearsal import read_held_out
 from synatt.validation import HeldOut
 from tests.conftest import CLASSES, make_tiny_recipe
 
@@ -153,6 +154,13 @@ def test_the_epoch_is_chosen_by_the_decision_and_not_by_the_largest_logit(tmp_pa
     table = pd.read_parquet(tmp_path / tuning.UNSEEN_FILE)
     assert set(table["generator"]) == {"g0", "g1", "g2", "g3"} and set(table["backbone"]) == {"Tiny"}
     assert table.loc[table["score"] == "max_softmax", "auroc"].min() > 0.95
+    held_out = read_held_out(str(tmp_path))
+    assert len(held_out) == held_out["track"].nunique() == len(label) and set(held_out["level"]) == {"clean"}
+    for fold, (_, valid) in folds.items():
+        told = held_out[held_out["fold"] == fold].set_index("track")[[f"p_{c}" for c in CLASSES]]
+        right = told.loc[list(valid.tracks)].to_numpy().argmax(axis=1) == valid.target.argmax(axis=1)
+        # As the other fold's rows decide: each is what the curve says.
+        assert right.mean() > 0.9 and np.allclose(told.sum(axis=1), 1)
     assert json.loads((tmp_path / tuning.CHOICE_FILE).read_text())["backbones"]["Tiny"]["epochs"] == 2
     # Where no row is unknown there is nothing to tell apart, and no table.
     known = {
@@ -193,3 +201,13 @@ def test_folds_are_taught_the_soft_labels_that_a_cross_fitted_network_is(folds: 
     task = tuning._task(rows, recipe, 1, labels, FitSettings(), [])
     assert [track for track in task.rows.column("track") if track.startswith("s")] == taught
     assert len(task.rows) == 24 + len(taught)
+
+
+@pytest.mark.parametrize(("soft", "folds"), [(None, 2), ("given", 1)])
+def test_only_a_second_round_that_is_cross_fitted_is_rehearsed(tmp_path: Path, soft: str | None, folds: int) -> None:
+    pd.DataFrame({"track": ["a"]}).to_parquet(tmp_path / "held_out.parquet")
+    rows = manifest.build([{"track": f"t{i}", "path": "/p", "label": i % 6} for i in range(24)], tuple(CLASSES))
+    recipe = make_tiny_recipe(train={"soft_label_folds": folds})
+    given = None if soft is None else rows
+    with pytest.raises(UsageError, match="--first-round: a second round with soft labels"):
+        tuning.tune(rows, recipe, str(tmp_path / "out"), 1, given, FitSettings(), first_round=str(tmp_path))

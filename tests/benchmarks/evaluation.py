@@ -93,6 +93,7 @@ def run(args: argparse.Namespace, recipe: str, seed: int) -> list[dict[str, obje
         if asked.tune.judges_unseen:
             first = args.seeds[0]
             taught = ["--soft", str(out / f"seed{first}" / "soft"), "--output", str(out / "folds-second")]
+            taught += ["--first-round", str(out / "folds")] if crossed else []
             timed(seconds, "tune again", tune, [*rows, *given, *seeded(first), *taught])
             epochs = ["--epochs", str(out / "folds-second")]
         more = [*epochs, "--soft", str(here / "soft"), "--output", str(again / "models")]

@@ -50,3 +50,17 @@ def test_the_decision_between_known_and_unknown_reaches_the_model_and_its_answer
     assert neighbours is not None and len(neighbours) == 30
     answers = synatt.load(str(tmp_path / "models")).predict([str(p) for p in sorted(spcup.rglob("*.wav"))[:3]])
     assert (answers.algorithm_name == "unknown").all() and (answers.confidence > 0.99).all()
+
+    # The second round is rehearsed with what the first said of the rows its folds held out.
+    held_out = pd.read_parquet(tmp_path / "folds" / "held_out.parquet")
+    assert set(held_out.level) == {"clean", "strong"} and len(held_out) == 2 * held_out.track.nunique()
+    evaluated = rows.table.to_pandas()[lambda t: t.split == "eval"].assign(label=None, p=[[0.5] + [0.1] * 5] * 12)
+    manifest.write(str(tmp_path / "soft.parquet"), manifest.build(evaluated, rows.classes))
+    more = ["--soft", tmp_path / "soft.parquet", "--set", "train.soft_label_folds=2", "--output", tmp_path / "again"]
+    code, _, err = job("tune", *argv, *more, "--first-round", tmp_path / "folds")
+    assert code == 0, err
+    assert "held-out rows are taught too, by the first round's answers: 2 times" in err
+    again = pd.read_parquet(tmp_path / "again" / "curves.parquet")
+    assert sorted(set(again.fold)) == [0, 1, 2, 3], "two folds, each once for either half of its held-out rows"
+    judged = pd.read_parquet(tmp_path / "again" / "held_out.parquet")
+    assert set(judged.track) == set(held_out.track) and judged.groupby(["track", "level"]).size().eq(1).all()
