@@ -66,7 +66,8 @@ def rehearse(folds: Folds, labels: Mapping[int, Mapping[str, np.ndarray]], parts
         parts: into how many the held-out rows are dealt, the recipe's `train.soft_label_folds`.
 
     Returns:
-        by fold x parts + part.
+        by fold x parts + part. Parts of a fold share what it leaves out: a decision that is fitted on one has met the
+        generators of the other, as it will those of the unlabelled recordings.
 
     Raises:
         UsageError: the folds of the first round were others, or hold out fewer rows than there are parts.

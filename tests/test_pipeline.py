@@ -71,6 +71,23 @@ def test_a_decision_is_fitted_anew_for_networks_that_learnt_from_soft_labels(dat
     assert made["robust: tune again"].output != made["robust: tune"].output
 
 
+@pytest.mark.parametrize(("parts", "rehearsed"), [(2, True), (1, False)])
+def test_that_decision_is_rehearsed_where_soft_labels_are_cross_fitted(data, monkeypatch, parts, rehearsed):
+    recipe = load_recipe("robust", [f"train.soft_label_folds={parts}"])
+    made = {stage.name: stage for stage in stages(data, [recipe], labels=False)}
+    asked = []
+    monkeypatch.setattr("synatt.pipeline.tune", lambda *args, **kwargs: asked.append((args[2], args[3], kwargs)))
+    monkeypatch.setattr("synatt.pipeline._soft", lambda paths: paths)
+    monkeypatch.setattr(manifest, "read", lambda path: None)
+    for name in ("robust: tune", "robust: tune again"):
+        made[name].run()
+    first, again = (made[name].output for name in ("robust: tune", "robust: tune again"))
+    assert asked == [
+        (first, 0, {"first_round": None}),
+        (again, 1, {"first_round": first if rehearsed else None}),
+    ]
+
+
 def keys(data, *overrides):
     return {s.name: s.key for s in stages(data, [load_recipe("part1", overrides), load_recipe("part2")])}
 
