@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import psutil
 
+from synatt.distributed.session import state_of_own_cluster
+
 log = logging.getLogger("synatt")
 
 # How long the threads have, and how often it is looked for runs: one may begin only now.
@@ -44,10 +46,11 @@ def _controllers() -> list[int]:
     import ray
     from ray.util.state import list_actors
 
-    job = ray.get_runtime_context().get_job_id()
+    context = ray.get_runtime_context()
     wanted: list[tuple[str, str, str | bool | int | float]]
-    wanted = [("class_name", "=", "TrainController"), ("job_id", "=", job), ("state", "=", "ALIVE")]
-    pids = [int(actor.pid) for actor in list_actors(filters=wanted) if actor.pid]
+    wanted = [("class_name", "=", "TrainController"), ("job_id", "=", context.get_job_id()), ("state", "=", "ALIVE")]
+    with state_of_own_cluster():
+        pids = [int(actor.pid) for actor in list_actors(filters=wanted) if actor.pid]
     return [pid for pid in pids if _is_controller(pid)]
 
 

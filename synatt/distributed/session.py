@@ -136,6 +136,24 @@ def _answers(address: str) -> bool:
         return False
 
 
+@contextmanager
+def state_of_own_cluster() -> Iterator[None]:
+    """Within it Ray's state API asks the cluster that this process is connected to.
+
+    By itself it goes by RAY_ADDRESS, whatever it is given, or by what runs on this machine, and refuses to choose where
+    two clusters do.
+    """
+    import ray
+
+    name, before = "RAY_API_SERVER_ADDRESS", os.environ.get("RAY_API_SERVER_ADDRESS")
+    os.environ[name] = before or ray.get_runtime_context().gcs_address
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+
+
 def _quieten() -> None:
     """Ray's libraries tell of every stage they start; our own progress lines say what a person needs."""
     import ray.data  # noqa: F401 its logger is set up by the import

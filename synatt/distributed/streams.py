@@ -37,7 +37,7 @@ from synatt.careful import stage_carefully
 from synatt.distributed import metrics
 from synatt.distributed.capacity import Capacity, capacity, expected, memory_of_a_core
 from synatt.distributed.lines import set_up_worker
-from synatt.distributed.session import cause_line
+from synatt.distributed.session import cause_line, state_of_own_cluster
 from synatt.ensemble import Ensemble, EnsemblePlan
 from synatt.errors import SynattError, WorkError
 from synatt.predictions import Outcome
@@ -192,7 +192,8 @@ def _stalled(seconds: float) -> str:
     from ray.util.state import list_tasks
 
     try:
-        tasks = list_tasks(filters=[("state", "!=", "FINISHED")], limit=1000, detail=False, timeout=20)
+        with state_of_own_cluster():
+            tasks = list_tasks(filters=[("state", "!=", "FINISHED")], limit=1000, detail=False, timeout=20)
     except Exception as err:
         return f"no progress for {clock(seconds)}; what the stages do is not known ({cause_line(err)})"
     stages = {"decode": "decode", "score": "Score"}

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,11 +30,14 @@ def records(monkeypatch: pytest.MonkeyPatch, processes: "list[subprocess.Popen[b
     asked: list[list[object]] = []
 
     def list_actors(filters: list[object]) -> list[SimpleNamespace]:
+        assert os.environ["RAY_API_SERVER_ADDRESS"] == "10.0.0.1:6379", "not by what else runs here"
         asked.append(filters)
         return [SimpleNamespace(pid=pid) for pid in (*(p.pid for p in processes), None, 2**22 + 1)]
 
     monkeypatch.setattr(ray.util.state, "list_actors", list_actors)
-    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_job_id=lambda: "07000000"))
+    context = SimpleNamespace(get_job_id=lambda: "07000000", gcs_address="10.0.0.1:6379")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
     monkeypatch.setattr(interrupts, "LOOK_S", 0.01)
     return asked
 
@@ -45,6 +49,7 @@ def test_only_controllers_of_this_job_are_killed(
     interrupts.end_runs(lambda: controller.poll() is not None)
     assert controller.returncode == -9
     assert other.poll() is None
+    assert "RAY_API_SERVER_ADDRESS" not in os.environ
     assert ("job_id", "=", "07000000") in records[0] and ("class_name", "=", "TrainController") in records[0]
 
 
