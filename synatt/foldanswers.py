@@ -64,10 +64,9 @@ class FoldAnswers:
             )
         return found
 
-    def confidence(self, backbone: str, epoch: int) -> Confidence:
-        """What fits the held-out rows of all folds after `epoch`."""
-        rows = Judged.together([*self.judged(backbone, epoch).values()])
-        return rows.fit(self.unknown, self.open_set)
+    def confidence(self, judged: Mapping[int, Judged]) -> Confidence:
+        """What fits the held-out rows of all folds."""
+        return Judged.together([*judged.values()]).fit(self.unknown, self.open_set)
 
     def with_decisions(self, curves: pd.DataFrame) -> pd.DataFrame:
         """`curves` with a column `DECIDED`: macro F1 by the decision that the other folds' rows have fitted."""
@@ -82,27 +81,24 @@ class FoldAnswers:
                 curves.loc[at, DECIDED] = score
         return curves
 
-    def held_out(self, backbone: str, epoch: int) -> pd.DataFrame:
-        """A row for each fold, level and held-out track after `epoch`, with `backbone` and `p_<class>`.
+    def held_out(self, judged: Mapping[int, Judged]) -> pd.DataFrame:
+        """A row for each fold, level and held-out track, and its `p_<class>`.
 
         Probabilities are by the decision that the other folds' rows have fitted. Empty where nothing is decided so.
         """
         if self.unknown is None or not self.open_set:
             return pd.DataFrame()
-        judged, parts = self.judged(backbone, epoch), []
+        parts = []
         for fold, rows in judged.items():
             assert rows.level is not None
             tracks = np.tile(np.array(self.folds[fold][1].tracks, object), len(self.recipe.tune.judge_levels))
             p = rows.probabilities(fitted_elsewhere(judged, fold, self.unknown), self.unknown)
             columns = {f"p_{name}": p[:, c] for c, name in enumerate(self.recipe.require_classes())}
-            parts.append(
-                pd.DataFrame({"backbone": backbone, "fold": fold, "level": rows.level, "track": tracks, **columns})
-            )
+            parts.append(pd.DataFrame({"fold": fold, "level": rows.level, "track": tracks, **columns}))
         return pd.concat(parts, ignore_index=True)
 
-    def unseen(self, backbone: str, epoch: int) -> pd.DataFrame:
-        """`unseen_scores` of the folds after `epoch`, with a column `backbone`; empty where none held unknown rows."""
+    def unseen(self, judged: Mapping[int, Judged]) -> pd.DataFrame:
+        """`unseen_scores` of the folds; empty where none held unknown rows."""
         if self.unknown is None or not self.open_set:
             return pd.DataFrame()
-        found = unseen_scores(self.judged(backbone, epoch), self.unknown)
-        return pd.DataFrame([{"backbone": backbone, **row} for row in found])
+        return pd.DataFrame(unseen_scores(judged, self.unknown))

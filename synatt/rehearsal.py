@@ -48,13 +48,13 @@ def soft_labels(said: pd.DataFrame, classes: tuple[str, ...]) -> dict[int, dict[
     names = [f"p_{name}" for name in classes]
     if sorted(names) != sorted(name for name in said.columns if name.startswith("p_")):
         raise UsageError(f"--first-round: {HELD_OUT_FILE} is of other classes than the manifest's")
-    levels = np.array(list(dict.fromkeys(said["level"])), object)
+    levels = np.array(sorted(set(said["level"])), object)
     tracks = said["track"].to_numpy(str)
     drawn = levels[track_keys(list(tracks)).view(np.uint64) % np.uint64(len(levels))]
     mine = said[said["level"].to_numpy(object) == drawn]
     found: dict[int, dict[str, np.ndarray]] = {}
     for (fold, track), p in mine.groupby(["fold", "track"], sort=False)[names].mean().iterrows():  # type: ignore[misc]
-        found.setdefault(int(fold), {})[str(track)] = (p / p.sum()).to_numpy(np.float32)
+        found.setdefault(int(fold), {})[str(track)] = p.to_numpy(np.float32)
     return found
 
 
@@ -62,7 +62,7 @@ def rehearse(folds: Folds, labels: Mapping[int, Mapping[str, np.ndarray]], parts
     """Every fold once for each part of its held-out rows: that part is judged, the others are taught by `labels`.
 
     Args:
-        labels: fold -> track -> ``[C]`` soft label of each row that the fold holds out.
+        labels: fold -> track -> float32 ``[C]`` soft label of each row that the fold holds out, from `soft_labels`.
         parts: into how many the held-out rows are dealt, the recipe's `train.soft_label_folds`.
 
     Returns:
@@ -88,7 +88,7 @@ def rehearse(folds: Folds, labels: Mapping[int, Mapping[str, np.ndarray]], parts
             found[fold * parts + k] = (
                 Examples(
                     train.tracks + tuple(valid.tracks[i] for i in taught),
-                    np.concatenate([train.target, target[taught].astype(train.target.dtype)]),
+                    np.concatenate([train.target, target[taught]]),
                 ),
                 Examples(tuple(valid.tracks[i] for i in judged), valid.target[judged]),
             )

@@ -73,8 +73,7 @@ def tune(
     Writes `epochs.json` (the choice, with its evidence), `curves.parquet` (every fold's curve), a plot of curves and
     one of confusions per backbone; where folds leave generators or algorithms out `unseen.parquet` (how well each of
     them is told from known speech, see `synatt.unseen`) and `held_out.parquet` (what was said of each held-out row); of
-    a search `search.parquet` (every sample), `search.png` and
-    `best.yaml` (the recipe of the best sample).
+    a search `search.parquet` (every sample), `search.png` and `best.yaml` (the recipe of the best sample).
 
     Args:
         first_round: output of `tune` for the first stage; the second is then rehearsed with what its folds said, see
@@ -91,12 +90,10 @@ def tune(
     from synatt.distributed.clips import store_clips
     from synatt.distributed.session import ray_session
 
-    said = None if first_round is None else read_held_out(first_round)
-    if said is not None and (soft is None or recipe.train.soft_label_folds == 1):
-        raise UsageError(
-            "--first-round: a second round with soft labels (--soft) and train.soft_label_folds is rehearsed"
-        )
-    also = [repr(draw) for draw in draws] + [samples] + ([] if said is None else [_digest(said)])
+    answered = None if first_round is None else read_held_out(first_round)
+    if answered is not None and (soft is None or recipe.train.soft_label_folds == 1):
+        raise UsageError("--first-round needs soft labels (--soft) and train.soft_label_folds above 1")
+    also = [repr(draw) for draw in draws] + [samples] + ([] if answered is None else [_digest(answered)])
     task = _task(rows, recipe, stage, soft, settings, also)
     if draws and len(task.backbones) > 1:
         names = ", ".join(b.name for b in task.backbones)
@@ -113,9 +110,9 @@ def tune(
         takes = wanted_takes(task.rows, task.recipe, judged=True)
         clips = store_clips(everything, recipe.clip.read_s, settings.clips or storage.join(output, "_clips"), takes)
         folds = _folds(task, clips.open())
-        if said is not None:
+        if answered is not None:
             parts = task.recipe.train.soft_label_folds
-            folds = rehearse(folds, soft_labels(said, task.recipe.require_classes()), parts)
+            folds = rehearse(folds, soft_labels(answered, task.recipe.require_classes()), parts)
             log.info(
                 "held-out rows are taught too, by the first round's answers: %d times, a part each left out", parts
             )
@@ -235,10 +232,12 @@ def _write_choice(
         best = choose(by_fold, task.recipe.tune.one_standard_error)
         # A search keeps no logits, only the temperature that would have suited each fold.
         suited = float(rows.loc[rows["epoch"] == best.epochs, "temperature"].mean())
-        how = said.confidence(name, best.epochs) if said else Confidence(suited)
+        how = Confidence(suited)
         if said:
-            unseen.append(said.unseen(name, best.epochs))
-            held_out.append(said.held_out(name, best.epochs))
+            judged = said.judged(name, best.epochs)
+            how = said.confidence(judged)
+            unseen.append(said.unseen(judged).assign(backbone=name))
+            held_out.append(said.held_out(judged).assign(backbone=name))
         choices[name] = best = replace(best, confidence=how)
         picture = fold_curves(by_fold, mean_curve(by_fold), best.epochs, name)
         storage.write_bytes(storage.join(output, "curves", f"{name}.png"), picture)

@@ -58,7 +58,8 @@ def test_the_confidence_is_fitted_on_every_fold_level_and_generator(tmp_path: Pa
         logits += [*held]
         truth += [label[at]] * 2
         names += [np.array([made_by[i] or "src" for i in at])] * 2
-    found = FoldAnswers.of(task.recipe, task.rows, folds, str(tmp_path)).confidence("Tiny", 3)
+    said = FoldAnswers.of(task.recipe, task.rows, folds, str(tmp_path))
+    found = said.confidence(said.judged("Tiny", 3))
     given = [np.concatenate(part) for part in (logits, truth, names)]
     assert found == fit_confidence(*given, 5, unseen, np.concatenate(unlikeness) if far else None)
     assert (found.slope is not None) == unseen and found.temperature != 1
@@ -209,5 +210,5 @@ def test_only_a_second_round_that_is_cross_fitted_is_rehearsed(tmp_path: Path, s
     rows = manifest.build([{"track": f"t{i}", "path": "/p", "label": i % 6} for i in range(24)], tuple(CLASSES))
     recipe = make_tiny_recipe(train={"soft_label_folds": folds})
     given = None if soft is None else rows
-    with pytest.raises(UsageError, match="--first-round: a second round with soft labels"):
+    with pytest.raises(UsageError, match="--first-round needs soft labels"):
         tuning.tune(rows, recipe, str(tmp_path / "out"), 1, given, FitSettings(), first_round=str(tmp_path))

@@ -4,10 +4,9 @@ A thread that still waits for Ray when the driver disconnects ends the whole pro
 """
 
 import logging
-import os
-import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 
@@ -34,15 +33,16 @@ def end_runs(over: Callable[[], bool]) -> None:
         try:
             found = _controllers()
         except Exception as err:
-            log.debug("the controllers of the trainings are not known: %s", err)
+            log.warning("the trainings under way are not known, and may keep this job from its end: %s", err)
             return
-        for pid in found:
-            os.kill(pid, signal.SIGKILL)
+        for controller in found:
+            with suppress(psutil.NoSuchProcess):
+                controller.kill()
         time.sleep(LOOK_S)
 
 
-def _controllers() -> list[int]:
-    """Process ids of the controllers: Ray Train keeps them on the driver's own node."""
+def _controllers() -> list[psutil.Process]:
+    """The controllers' processes: Ray Train keeps them on the driver's own node."""
     import ray
     from ray.util.state import list_actors
 
@@ -51,12 +51,11 @@ def _controllers() -> list[int]:
     wanted = [("class_name", "=", "TrainController"), ("job_id", "=", context.get_job_id()), ("state", "=", "ALIVE")]
     with state_of_own_cluster():
         pids = [int(actor.pid) for actor in list_actors(filters=wanted) if actor.pid]
-    return [pid for pid in pids if _is_controller(pid)]
-
-
-def _is_controller(pid: int) -> bool:
-    """Whether that process is one, whatever the record says."""
-    try:
-        return "TrainController" in " ".join(psutil.Process(pid).cmdline())
-    except psutil.Error:
-        return False
+    found = []
+    for pid in pids:
+        # Only a process that is what it should be, whatever the record says.
+        with suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if "TrainController" in " ".join(process.cmdline()):
+                found.append(process)
+    return found

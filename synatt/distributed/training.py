@@ -136,15 +136,12 @@ def train_all(
     running = [pool.submit(one, job) for job in jobs]
     try:
         return [job.result() for job in running]
-    except BaseException:
+    finally:
         # Whoever interrupts the job does not wait for its trainings: they end, and go on another time. Their threads
         # must be over before Ray is: one that still asks it for a result ends the process, or hangs with it.
         ended.set()
         pool.shutdown(wait=False, cancel_futures=True)
         end_runs(lambda: all(job.done() for job in running))
-        raise
-    finally:
-        pool.shutdown(wait=False)
 
 
 def _train(job: Job, valid: Examples | None, clips: Clips, work_folder: str) -> None:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import ray.util.client
 import ray.util.state
@@ -62,7 +63,7 @@ def test_one_that_begins_later_is_killed_too(
     processes: "list[subprocess.Popen[bytes]]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controller, _ = processes
-    answers = iter([[], [], [controller.pid]])
+    answers = iter([[], [], [psutil.Process(controller.pid)]])
     monkeypatch.setattr(interrupts, "_controllers", lambda: next(answers, []))
     interrupts.end_runs(lambda: controller.poll() is not None)
     assert controller.returncode == -9
@@ -70,15 +71,32 @@ def test_one_that_begins_later_is_killed_too(
 
 def test_it_gives_up_when_they_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interrupts, "WAIT_S", 0.05)
-    interrupts.end_runs(lambda: False)
+    asked: list[None] = []
+    interrupts.end_runs(lambda: bool(asked.append(None)))
+    assert len(asked) > 1, "it waited for them before"
 
 
-def test_where_nobody_knows_them_the_job_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> list[int]:
+def test_one_that_ends_by_itself_meanwhile_is_no_failure(
+    processes: "list[subprocess.Popen[bytes]]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, _ = processes
+    gone = psutil.Process(controller.pid)
+    controller.kill()
+    controller.wait()
+    monkeypatch.setattr(interrupts, "_controllers", lambda: [gone])
+    answers = iter([False, True])
+    interrupts.end_runs(lambda: next(answers))
+
+
+def test_where_nobody_knows_them_the_job_ends_all_the_same_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse() -> list[psutil.Process]:
         raise ConnectionError("no dashboard")
 
     monkeypatch.setattr(interrupts, "_controllers", refuse)
     interrupts.end_runs(lambda: False)
+    assert "the trainings under way are not known" in caplog.text and "no dashboard" in caplog.text
 
 
 def test_a_client_elsewhere_kills_nothing_on_its_own_machine(
