@@ -32,10 +32,10 @@ class Case:
     def median(self, name: str) -> float:
         return statistics.median(self.rates[name])
 
-    def ratio(self, name: str) -> float:
-        """Ours to theirs, the median over the repeats of the ratio within each."""
-        ours = next(iter(self.rates.values()))
-        return statistics.median(a / b for a, b in zip(ours, self.rates[name], strict=True))
+    def ratio(self, name: str, ours: str | None = None) -> float:
+        """Ours, the first unless another is named, to theirs: the median over the repeats of the ratio within each."""
+        rates = self.rates[ours] if ours else next(iter(self.rates.values()))
+        return statistics.median(a / b for a, b in zip(rates, self.rates[name], strict=True))
 
     def lines(self) -> list[str]:
         made = [f"{self.name} ({self.unit}; median, lowest to highest of {len(next(iter(self.rates.values()), []))})"]

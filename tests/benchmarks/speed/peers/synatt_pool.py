@@ -3,7 +3,7 @@
 Log-mels come back through shared memory, as from torch's DataLoader.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,7 +41,10 @@ def batch(paths: tuple[str, ...]) -> "torch.Tensor":
     return torch.cat([logmel_batch(torch.from_numpy(clip), settings) for clip in clips])
 
 
-def logmels(work: Work) -> Iterator[np.ndarray]:
+def handed_on(
+    work: Work, set_up: Callable[[Work], None], batch: Callable[[tuple[str, ...]], "torch.Tensor"]
+) -> Iterator[np.ndarray]:
+    """`by_pool` for batches that are tensors: they come back through shared memory."""
     from torch.multiprocessing import get_context
 
     with get_context("spawn").Pool(work.workers, set_up, (work,)) as made:
@@ -49,3 +52,7 @@ def logmels(work: Work) -> Iterator[np.ndarray]:
         made.map(batch, [work.paths[:1]] * work.workers, chunksize=1)
         yield np.empty(0)
         yield from stacked(part.numpy() for part in made.imap(batch, chunks(work.paths)))
+
+
+def logmels(work: Work) -> Iterator[np.ndarray]:
+    yield from handed_on(work, set_up, batch)
