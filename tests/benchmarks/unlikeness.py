@@ -91,12 +91,18 @@ def outlier_factor(bank_TE: np.ndarray) -> Any:
 
 def mahalanobis(vectors_NE: np.ndarray, bank_TE: np.ndarray, label_T: np.ndarray) -> np.ndarray:
     """float64 ``[N]``: squared distance to the nearest class mean, under the covariance within classes (shrunk)."""
+    return distances(vectors_NE, bank_TE, label_T)[0].min(axis=1)
+
+
+def distances(vectors_NE: np.ndarray, bank_TE: np.ndarray, label_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(squared Mahalanobis distances to every class mean, float64 ``[N, C]``; the classes ``[C]``)."""
     from sklearn.covariance import LedoitWolf
 
-    means = {c: bank_TE[label_T == c].mean(axis=0) for c in np.unique(label_T)}
-    centred = np.concatenate([bank_TE[label_T == c] - mean for c, mean in means.items()])
+    classes = np.unique(label_T)
+    means = [bank_TE[label_T == c].mean(axis=0) for c in classes]
+    centred = np.concatenate([bank_TE[label_T == c] - mean for c, mean in zip(classes, means, strict=True)])
     model = LedoitWolf(assume_centered=True).fit(centred)
-    return np.min([model.mahalanobis(vectors_NE - mean) for mean in means.values()], axis=0)
+    return np.stack([model.mahalanobis(vectors_NE - mean) for mean in means], axis=1), classes
 
 
 def nsd(logits_NC: np.ndarray, vectors_NE: np.ndarray, bank_TE: np.ndarray, bank_logits_TC: np.ndarray) -> np.ndarray:
