@@ -29,6 +29,11 @@ class Pace:
         skip = int(np.searchsorted(done, done[-1] / 4))
         return float((done[-1] - done[skip]) / (self.seen[-1][0] - self.seen[skip][0]))
 
+    @property
+    def whole_clips_s(self) -> float:
+        """Rate from the first block to the last. Of two stages that share the cores the first may run ahead."""
+        return float(sum(n for _, n in self.seen[1:]) / (self.seen[-1][0] - self.seen[0][0]))
+
 
 @contextmanager
 def watched() -> Iterator[Pace]:

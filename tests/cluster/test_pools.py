@@ -70,7 +70,7 @@ def started(
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_decoding_starts_cpu_nodes_only(name: str) -> None:
     task = {"CPU": share_out(Capacity(2, 0, 64 * GIB), GIB, shards=9).decode_cpus}
-    assert started(config_of(name), tasks=[task] * 100) == {"decode": 4}
+    assert started(config_of(name), tasks=[task] * 60) == {"decode": 4}
 
 
 @pytest.mark.parametrize("name", CLUSTERS)

@@ -38,7 +38,7 @@ def measure(manifest: str, models: list[str], output: str, cpus: int) -> dict[st
     with watched() as pace:
         predict(lambda: read_rows([manifest]), models, output, PredictSettings())
     ray.shutdown()
-    return {"clips_s": pace.clips_s, "first_s": pace.first_s}
+    return {"clips_s": pace.whole_clips_s, "first_s": pace.first_s}
 
 
 def run(manifest: Path, models: list[str], output: Path, cpus: int) -> dict[str, float]:
