@@ -37,8 +37,8 @@ os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 # training ran at 51 clips/s with it and at 58 without.
 os.environ.setdefault("RAY_worker_niceness", "0")
 # Ray ends a worker that was idle for a second where there are more of them than CPUs, which is so wherever two stages
-# share the cores: a decode task that had waited for the models began with two seconds of imports (`predict` of 100,000
-# clips on two cores: 270 s; at the pace without it, 237).
+# share the cores: a decode task that came when models had been waited for began with two seconds of imports (`predict`
+# of 100,000 clips on two cores took 270 s; with this, and one decode task a core instead of two, 224).
 os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "300000")
 # A task on a node that is cut off the network, its processes still running, is given up once its connection is silent:
 # after seven minutes by default (5 + 2), though Ray has long marked the node dead. More often than once a minute a
