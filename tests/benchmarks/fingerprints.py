@@ -30,8 +30,9 @@ from synatt.metrics import detection_scores, score_counts
 from synatt.perturb import LEVELS
 from synatt.recipe import Recipe
 from synatt.recipefile import load_recipe
+from synatt.unseen import logit_scores
 from synatt.validation import judged_wave, known_clips
-from tests.benchmarks.ablation import Split, left_out, make_store, split, told
+from tests.benchmarks.ablation import Split, left_out, make_store, split
 from tests.benchmarks.unlikeness import distances
 
 CUTOFF_HZ = 1000.0
@@ -58,9 +59,13 @@ def fingerprints(waves: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def compared(
-    recipe: Recipe, parts: Split, clips: Path, runs: dict[int, dict[str, Any]]
+    recipe: Recipe, parts: Split, clips: Path, runs: dict[int, np.ndarray]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of AUROC by bank, level and generator, and of the share of known clips that lie nearest to their class."""
+    """Rows of AUROC by bank, level and generator, and of the share of known clips that lie nearest to their class.
+
+    Args:
+        runs: seed of a network -> its logits ``[N, C]`` of the judged clips.
+    """
     recipe = recipe.model_copy(update={"classes": parts.train.classes})
     store = make_store(clips, parts.train, recipe)
     judged_store = make_store(clips, parts.judged, recipe.model_copy(update={"augment": type(recipe.augment)()}))
@@ -83,10 +88,10 @@ def compared(
     for bank, bank_TF, bank_label in (("clean", plain, label[known]), ("perturbed", fingerprints(takes), takes_label)):
         away_NC, classes = distances(judged_NF, bank_TF, bank_label)
         nearest, score = classes[away_NC.argmin(axis=1)], away_NC.min(axis=1)
-        fused = {0: score} | {
-            seed: zscore(logit(np.clip(d["max_softmax"], 1e-6, 1 - 1e-6))) + zscore(np.log(score))
-            for seed, d in runs.items()
-        }
+        fused = {0: score}
+        for seed, logits in runs.items():
+            likeness = logit_scores(logits, parts.unknown)["max_softmax"]
+            fused[seed] = zscore(logit(np.clip(likeness, 1e-6, 1 - 1e-6))) + zscore(np.log(score))
         for level in LEVELS:
             at, is_known = levels == level, truth != parts.unknown
             right.append({"bank": bank, "level": level, "known right": (nearest == truth)[at & is_known].mean()})
@@ -115,7 +120,10 @@ def main() -> None:
     right: list[dict[str, Any]] = []
     for fold, gone in args.leave_out:
         files = sorted(args.runs.glob(f"{args.arm}-*-{fold}-{'+'.join(gone)}.npz")) if args.runs else []
-        runs = {int(file.name.removeprefix(f"{args.arm}-").split("-")[0]): told(file) for file in files}
+        runs = {
+            int(file.name.removeprefix(f"{args.arm}-").split("-")[0]): np.load(file)["logits"].mean(axis=1)
+            for file in files
+        }
         found = compared(recipe, split(base, gone, fold), args.clips, runs)
         ranks += found[0]
         right += [{"left out": "+".join(gone), **row} for row in found[1]]
