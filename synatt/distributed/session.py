@@ -24,6 +24,8 @@ CONNECT_S = 5.0
 
 # Ray sends the whole working folder to its workers when it sees `uv run`; a local Ray and a submitted job have it.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+# A thread that still waits for a stage when the session has ended would start another Ray with its next call.
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 # A task without a GPU of its own keeps CUDA_VISIBLE_DEVICES as it is, which is what Ray itself announces to do.
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # Epoch lines differ only in their numbers; Ray would hide all but the first as repeated.
@@ -84,6 +86,11 @@ def _connected(address: str | None, started: Callable[[], None]) -> Iterator[Non
             have.get("GPU", 0),
         )
         yield
+    except BaseException:
+        # That the threads of a stage are cut short is no news, and no end to the line that says why.
+        if "ray.data" in sys.modules:
+            _quieten(logging.CRITICAL + 1)
+        raise
     finally:
         # Also when it is interrupted while Ray starts: of what has been started by then nothing is left.
         own = _children() - foreign
@@ -158,8 +165,12 @@ def state_of_own_cluster() -> Iterator[None]:
             del os.environ[name]
 
 
-def _quieten() -> None:
-    """Ray's libraries tell of every stage they start; our own progress lines say what a person needs."""
+def _quieten(data_level: int = logging.ERROR) -> None:
+    """Ray's libraries tell of every stage they start; our own progress lines say what a person needs.
+
+    Args:
+        data_level: from which on Ray Data's lines are shown.
+    """
     import ray.data  # noqa: F401 its logger is set up by the import
 
     for noisy in ("ray.train", "ray.tune"):
@@ -167,7 +178,7 @@ def _quieten() -> None:
     for handler in logging.getLogger("ray.data").handlers:
         # Ray's own log files keep everything.
         if type(handler).__name__ == "PlainRayHandler":
-            handler.setLevel(logging.ERROR)
+            handler.setLevel(data_level)
 
 
 def _children() -> set[psutil.Process]:
