@@ -2,23 +2,29 @@
 
 import os
 import time
+from pathlib import Path
 
 
-def side_by_side(count: int) -> set[int]:
-    """The processes of `count` tasks that run at once on two CPUs."""
+def side_by_side(count: int, folder: Path) -> set[int]:
+    """The processes of `count` tasks, each of which waits for all others, on two CPUs."""
     import ray
 
+    folder.mkdir()
+
     def who() -> int:
-        time.sleep(1.0)
+        (folder / str(os.getpid())).touch()
+        until = time.monotonic() + 90
+        while len(list(folder.iterdir())) < count and time.monotonic() < until:
+            time.sleep(0.05)
         return os.getpid()
 
     task = ray.remote(num_cpus=0.4)(who)
     return set(ray.get([task.remote() for _ in range(count)]))
 
 
-def test_workers_that_had_nothing_to_do_for_some_seconds_are_kept(ray_local: None) -> None:
+def test_workers_that_had_nothing_to_do_for_some_seconds_are_kept(ray_local: None, tmp_path: Path) -> None:
     """More of them than CPUs; a new one would begin with its imports."""
-    first = side_by_side(4)
+    first = side_by_side(4, tmp_path / "first")
     assert len(first) == 4
     time.sleep(4.0)
-    assert side_by_side(4) <= first
+    assert side_by_side(4, tmp_path / "second") == first
