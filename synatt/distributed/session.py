@@ -39,8 +39,9 @@ os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 # training ran at 51 clips/s with it and at 58 without.
 os.environ.setdefault("RAY_worker_niceness", "0")
 # Ray ends a worker that was idle for a second where there are more of them than CPUs, which is so wherever two stages
-# share the cores: a decode task that came when models had been waited for began with two seconds of imports (`predict`
-# of 100,000 clips on two cores took 270 s; with this, and one decode task a core instead of two, 224).
+# share the cores: while decoding waited for the models its workers were ended, and the next tasks began with two
+# seconds of imports (`predict` of 100,000 clips on two cores took 270 s; with this, and one decode task a core instead
+# of two, 224). The image of the clusters sets it too, since there it is read before any job comes.
 os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "300000")
 # A task on a node that is cut off the network, its processes still running, is given up once its connection is silent:
 # after seven minutes by default (5 + 2), though Ray has long marked the node dead. More often than once a minute a
@@ -87,7 +88,8 @@ def _connected(address: str | None, started: Callable[[], None]) -> Iterator[Non
         )
         yield
     except BaseException:
-        # That the threads of a stage are cut short is no news, and no end to the line that says why.
+        # Threads that still wait for a stage are cut short now; Ray Data would print a traceback for each after the one
+        # line that says what went wrong.
         if "ray.data" in sys.modules:
             _quieten(logging.CRITICAL + 1)
         raise

@@ -122,7 +122,7 @@ def share_out(have: Capacity, actor_bytes: int, shards: int, core_bytes: float =
     actors = max(1, min(int(have.cpus), int(memory * 0.7 / actor_bytes)))
     threads = max(1, int(have.cpus) // actors)
     reserved = max(actor_bytes, int(0.9 * core_bytes)) if have.grows else actor_bytes
-    return Pool(max(1, min(actors, shards)), ACTOR_CPUS, 0, reserved, DECODE_CPUS * min(1.0, have.cpus), threads)
+    return Pool(max(1, min(actors, shards)), ACTOR_CPUS, 0, reserved, DECODE_CPUS, threads)
 
 
 def score_shards(todo: Sequence[int], scoring: Scoring, progress: Progress, stall_s: float | None) -> None:

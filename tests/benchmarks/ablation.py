@@ -17,7 +17,7 @@ and spreads in DIR/by_arm.csv, DIR/by_generator.csv and, left-out generators tog
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,12 +88,16 @@ def make_store(folder: Path, rows: Manifest, recipe: Recipe) -> ClipStore:
     return ClipStore(str(folder), names)
 
 
-def trained(recipe: Recipe, rows: Manifest, store: ClipStore) -> Run:
+def readable(rows: Manifest, store: ClipStore, recipe: Recipe) -> Examples:
+    """The rows that the store holds."""
     usable = rows.where(np.array([track in store for track in rows.column("track")]))
-    target = manifest.targets(usable, len(recipe.require_classes()))
+    return Examples(tuple(usable.column("track")), manifest.targets(usable, len(recipe.require_classes())))
+
+
+def trained(recipe: Recipe, rows: Manifest, store: ClipStore) -> Run:
     backbone = recipe.backbones[0]
     plan = make_plan(recipe, backbone, 0, backbone.epochs[0], 1)
-    run = Run(plan, Examples(tuple(usable.column("track")), target), None, store, torch.device("cpu"))
+    run = Run(plan, readable(rows, store, recipe), None, store, torch.device("cpu"))
     for row in run.epochs():
         pace = row["clips"] / row["seconds"]
         print(f"    epoch {row['epoch']:.0f} loss {row['loss']:.3f} {pace:.0f} clips/s", flush=True)
@@ -177,7 +181,7 @@ def judged(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[
     # One limit for all levels, as a decision has it that is not told what a clip went through.
     limit = np.quantile(score["unlikeness"][known], 0.95)
     decided = np.where(score["unlikeness"] > limit, unknown, known_class)
-    f1, ranks = [], []
+    f1 = []
     for level in LEVELS:
         at = first["levels"] == level
         row = {"level": level}
@@ -189,13 +193,23 @@ def judged(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[
                 f"{name} unknown": right[at & ~known].mean(),
             }
         f1.append(row)
-        for generator in sorted(set(first["generator"][at & ~known])):
-            one = at & (known | (first["generator"] == generator))
-            for name in SCORES:
-                s = detection_scores(score_counts(score[name][one], ~known[one]))
+    return f1, ranked(score, first["levels"], first["generator"], known)
+
+
+def ranked(
+    score: Mapping[str, np.ndarray], level_N: np.ndarray, generator_N: np.ndarray, known_N: np.ndarray
+) -> list[dict[str, Any]]:
+    """How well each score ``[N]`` tells a generator's clips from the known ones: a row per level, generator, score."""
+    rows: list[dict[str, Any]] = []
+    for level in LEVELS:
+        at = level_N == level
+        for generator in sorted(set(generator_N[at & ~known_N])):
+            one = at & (known_N | (generator_N == generator))
+            for name, values in score.items():
+                s = detection_scores(score_counts(values[one], ~known_N[one]))
                 about = {"level": level, "generator": generator, "score": name}
-                ranks.append({**about, "auroc": float(s["auroc"]), "fpr95": float(s["fpr_at_95_tpr"])})
-    return f1, ranks
+                rows.append({**about, "auroc": float(s["auroc"]), "fpr95": float(s["fpr_at_95_tpr"])})
+    return rows
 
 
 def main() -> None:

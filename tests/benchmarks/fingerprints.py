@@ -18,22 +18,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import logit
-from scipy.stats import zscore
 
 from synatt import manifest
 from synatt.clip import crops
 from synatt.constants import RATE_HZ
-from synatt.feed import Examples
 from synatt.fitting import training_rows, with_classes
-from synatt.metrics import detection_scores, score_counts
 from synatt.perturb import LEVELS
 from synatt.recipe import Recipe
 from synatt.recipefile import load_recipe
 from synatt.unseen import logit_scores
 from synatt.validation import judged_wave, known_clips
-from tests.benchmarks.ablation import Split, left_out, make_store, split
-from tests.benchmarks.unlikeness import distances
+from tests.benchmarks.ablation import Split, left_out, make_store, ranked, readable, split
+from tests.benchmarks.unlikeness import distances, fused
 
 CUTOFF_HZ = 1000.0
 N_FFT, HOP = 2048, 500
@@ -43,7 +39,10 @@ RANGE_DB = 100.0
 
 
 def fingerprint(wave_S: np.ndarray) -> np.ndarray:
-    """float32 ``[S]`` at 16 kHz -> float32 ``[F]``: the bins above the cut-off, zero mean and unit deviation."""
+    """float32 ``[S]`` at 16 kHz -> float32 ``[F]``: the bins above the cut-off, zero mean and unit deviation.
+
+    Frames of padding move all bins alike, which the last step takes away again.
+    """
     from scipy.signal import firwin, oaconvolve
 
     low = firwin(TAPS, CUTOFF_HZ, fs=RATE_HZ)
@@ -59,48 +58,39 @@ def fingerprints(waves: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def compared(
-    recipe: Recipe, parts: Split, clips: Path, runs: dict[int, np.ndarray]
+    recipe: Recipe, parts: Split, clips: Path, runs: dict[str, np.ndarray]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of AUROC by bank, level and generator, and of the share of known clips that lie nearest to their class.
 
     Args:
-        runs: seed of a network -> its logits ``[N, C]`` of the judged clips.
+        runs: name of a network -> its logits ``[N, C]`` of the judged clips, level by level.
     """
     recipe = recipe.model_copy(update={"classes": parts.train.classes})
     store = make_store(clips, parts.train, recipe)
     judged_store = make_store(clips, parts.judged, recipe.model_copy(update={"augment": type(recipe.augment)()}))
-    tracks = [track for track in parts.judged.column("track") if track in judged_store]
-    usable = parts.train.where(np.array([track in store for track in parts.train.column("track")]))
-    target = manifest.targets(usable, len(recipe.require_classes()))
-    examples = Examples(tuple(usable.column("track")), target)
+    tracks, examples = parts.judged.column("track"), readable(parts.train, store, recipe)
 
     def cut(waves: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        return (crops(wave, recipe.clip_samples, "random", 1)[0] for wave in waves)
+        return (crops(wave, recipe.clip_samples, recipe.clip.pad, 1)[0] for wave in waves)
 
     judged_NF = fingerprints(cut(judged_wave(judged_store, track, level) for level in LEVELS for track in tracks))
     levels, truth = np.repeat(LEVELS, len(tracks)), np.tile(parts.judged.column("label"), len(LEVELS))
     generator = np.tile([name or "" for name in parts.judged.column("generator")], len(LEVELS))
-    label = target.argmax(axis=1)
+    label, is_known = examples.target.argmax(axis=1), truth != parts.unknown
     known = np.flatnonzero(label != parts.unknown)
     plain = fingerprints(cut(store.wave(examples.tracks[row]) for row in known))
     takes_label, takes = known_clips(examples, store, recipe)
     ranks, right = [], []
     for bank, bank_TF, bank_label in (("clean", plain, label[known]), ("perturbed", fingerprints(takes), takes_label)):
         away_NC, classes = distances(judged_NF, bank_TF, bank_label)
-        nearest, score = classes[away_NC.argmin(axis=1)], away_NC.min(axis=1)
-        fused = {0: score}
-        for seed, logits in runs.items():
-            likeness = logit_scores(logits, parts.unknown)["max_softmax"]
-            fused[seed] = zscore(logit(np.clip(likeness, 1e-6, 1 - 1e-6))) + zscore(np.log(score))
+        nearest, away = classes[away_NC.argmin(axis=1)], away_NC.min(axis=1)
+        score = {"alone": away}
+        for name, logits in runs.items():
+            score[f"with {name}"] = fused(logit_scores(logits, parts.unknown)["max_softmax"], np.log(away))
+        ranks += [{"bank": bank, **row} for row in ranked(score, levels, generator, is_known)]
         for level in LEVELS:
-            at, is_known = levels == level, truth != parts.unknown
-            right.append({"bank": bank, "level": level, "known right": (nearest == truth)[at & is_known].mean()})
-            for name in sorted(set(generator[at & ~is_known])):
-                one = at & (is_known | (generator == name))
-                for seed, values in fused.items():
-                    s = detection_scores(score_counts(values[one], ~is_known[one]))
-                    about = {"bank": bank, "fused with seed": seed or "-", "level": level, "generator": name}
-                    ranks.append({**about, "auroc": float(s["auroc"]), "fpr95": float(s["fpr_at_95_tpr"])})
+            at = is_known & (levels == level)
+            right.append({"bank": bank, "level": level, "known right": (nearest == truth)[at].mean()})
     return ranks, right
 
 
@@ -120,10 +110,7 @@ def main() -> None:
     right: list[dict[str, Any]] = []
     for fold, gone in args.leave_out:
         files = sorted(args.runs.glob(f"{args.arm}-*-{fold}-{'+'.join(gone)}.npz")) if args.runs else []
-        runs = {
-            int(file.name.removeprefix(f"{args.arm}-").split("-")[0]): np.load(file)["logits"].mean(axis=1)
-            for file in files
-        }
+        runs = {file.stem: np.load(file)["logits"].mean(axis=1) for file in files}
         found = compared(recipe, split(base, gone, fold), args.clips, runs)
         ranks += found[0]
         right += [{"left out": "+".join(gone), **row} for row in found[1]]

@@ -24,14 +24,14 @@ class Pace:
 
     @property
     def clips_s(self) -> float:
-        """Rate from a quarter of the rows on, when every worker has loaded its models, to the last block."""
+        """Rate of one stage: from a quarter of the rows on, when every worker has started, to the last block."""
         done = np.cumsum([n for _, n in self.seen])
         skip = int(np.searchsorted(done, done[-1] / 4))
         return float((done[-1] - done[skip]) / (self.seen[-1][0] - self.seen[skip][0]))
 
     @property
     def whole_clips_s(self) -> float:
-        """Rate from the first block to the last. Of two stages that share the cores the first may run ahead."""
+        """Rate of `predict`: from the first block to the last. A quarter on, decoding may have run ahead of scoring."""
         return float(sum(n for _, n in self.seen[1:]) / (self.seen[-1][0] - self.seen[0][0]))
 
 

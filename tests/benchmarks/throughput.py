@@ -46,7 +46,7 @@ def job_rate(models: list[str], manifest: Path, output: Path) -> tuple[float, fl
     """(clips/s once started, seconds until the first block) of `predict`."""
     with watched() as pace:
         predict(lambda: read_rows([str(manifest)]), models, str(output), PredictSettings())
-    return pace.clips_s, pace.first_s
+    return pace.whole_clips_s, pace.first_s
 
 
 def main() -> None:

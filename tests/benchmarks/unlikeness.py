@@ -54,11 +54,15 @@ def scores(clips: Told, bank: Told, bank_label_T: np.ndarray, unknown: int) -> d
         **{f"whitened_{name}": score for name, score in neighbourhood(white, white_bank).items()},
         "class_factor": np.min(-np.array(by_class), axis=0),
     }
-    odds = zscore(logit(np.clip(found["max_softmax"], 1e-6, 1 - 1e-6)))
     return found | {
-        "decision": odds + zscore(found["unlikeness"]),
-        "class_decision": odds + zscore(np.log(found["class_factor"])),
+        "decision": fused(found["max_softmax"], found["unlikeness"]),
+        "class_decision": fused(found["max_softmax"], np.log(found["class_factor"])),
     }
+
+
+def fused(max_softmax_N: np.ndarray, other_N: np.ndarray) -> np.ndarray:
+    """float64 ``[N]``: the log-odds of `max_softmax` and another score, with even weights."""
+    return zscore(logit(np.clip(max_softmax_N, 1e-6, 1 - 1e-6))) + zscore(other_N)
 
 
 def whitened(features_NF: np.ndarray, bank_TF: np.ndarray, bank_label_T: np.ndarray) -> np.ndarray:

@@ -122,5 +122,13 @@ def test_the_autoscaler_and_kuberay_find_the_programs_they_call() -> None:
     assert "ENV HOME=" in DOCKERFILE
 
 
+def test_nodes_keep_idle_workers_as_a_local_ray_does() -> None:
+    """A node's Ray reads it when it starts, before any job comes."""
+    session = (Path(__file__).resolve().parents[2] / "synatt" / "distributed" / "session.py").read_text()
+    name = "RAY_idle_worker_killing_time_threshold_ms"
+    (here,) = re.findall(rf'"{name}", "(\d+)"', session)
+    assert re.findall(rf"{name}=(\d+)", DOCKERFILE) == [here]
+
+
 def test_no_secret_is_built_in() -> None:
     assert not re.search(r"(?i)(secret|password|token|aws_access|credential)", DOCKERFILE)

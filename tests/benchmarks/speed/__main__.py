@@ -31,7 +31,6 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=600, help="clips of each repeat of log-mel")
     parser.add_argument("--rows", type=int, default=6000, help="clips of each repeat of ray")
-    parser.add_argument("--decode-cpus", type=float, help="of a task of ray; as in `predict` by default")
     parser.add_argument("--counts", type=int, nargs="+", default=[2000, 20000], help="clips of scale, rising")
     parser.add_argument("--members", type=int, nargs="+", default=[1, 6, 13], help="models of scale")
     parser.add_argument("--repeats", type=int, default=5)
@@ -47,7 +46,7 @@ def main() -> None:
         if "hot-path" in args.only:
             found += hotpath.cases(wavs, args.repeats)
         if "ray" in args.only:
-            found += raydata.cases(wavs, folder, args.workers, args.repeats, args.rows, args.decode_cpus)
+            found += raydata.cases(wavs, folder, args.workers, args.repeats, args.rows)
         if "networks" in args.only:
             found += networks.cases(args.repeats)
         if "start" in args.only:

@@ -89,7 +89,7 @@ def _decode_and_count(block: dict[str, np.ndarray], scoring: Any) -> Iterator[di
         yield {"row": made["row"]}
 
 
-def by_ray(scoring: Any, shards: list[int], handed: bool, cores: float | None) -> Pace:
+def by_ray(scoring: Any, shards: list[int], handed: bool) -> Pace:
     import ray
 
     from synatt.distributed.capacity import capacity
@@ -102,21 +102,15 @@ def by_ray(scoring: Any, shards: list[int], handed: bool, cores: float | None) -
         batch_size=None,
         batch_format="numpy",
         fn_kwargs={"scoring": scoring},
-        num_cpus=cores or share_out(capacity(), 1, len(shards)).decode_cpus,
+        # As in `predict`.
+        num_cpus=share_out(capacity(), 1, len(shards)).decode_cpus,
     )
     for batch in blocks.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
         pace.seen.append((time.perf_counter(), len(batch["row"])))
     return pace
 
 
-def cases(
-    wavs: tuple[str, ...], scratch: Path, workers: int, repeats: int, rows: int, cores: float | None
-) -> list[Case]:
-    """Two cases for each of `RECIPES`.
-
-    Args:
-        cores: what a decode task reserves; as in `predict` if None.
-    """
+def cases(wavs: tuple[str, ...], scratch: Path, workers: int, repeats: int, rows: int) -> list[Case]:
     # Before Ray, which reads its environment when it is imported.
     from synatt.distributed.session import ray_session
 
@@ -142,27 +136,18 @@ def cases(
             context.target_max_block_size = BLOCK_BYTES
             for handed in (True, False):
                 title = f"decode stage of predict, {name}, {rows} clips, {'log-mels' if handed else 'counts'} handed on"
-                made.append(_case(title, scoring, shards, workers, repeats, rows, handed, cores))
+                made.append(_case(title, scoring, shards, workers, repeats, rows, handed))
     return made
 
 
-def _case(
-    title: str,
-    scoring: Any,
-    shards: list[int],
-    workers: int,
-    repeats: int,
-    rows: int,
-    handed: bool,
-    cores: float | None,
-) -> Case:
+def _case(title: str, scoring: Any, shards: list[int], workers: int, repeats: int, rows: int, handed: bool) -> Case:
     case = Case(title, "clips/s")
     firsts: dict[str, list[float]] = {"Ray Data": [], "pool of processes": []}
     spent: Counter[str] = Counter()
     for repeat in range(repeats):
         for way in (*firsts,) if repeat % 2 else reversed((*firsts,)):
             before, by_pool = _seconds_by_kind(), way != "Ray Data"
-            pace = in_pool(scoring, shards, workers, handed) if by_pool else by_ray(scoring, shards, handed, cores)
+            pace = in_pool(scoring, shards, workers, handed) if by_pool else by_ray(scoring, shards, handed)
             if not by_pool:
                 spent += _seconds_by_kind() - before
             case.add(way, pace.clips_s)

@@ -1,4 +1,4 @@
-"""`predict` by the number of CPUs, of models and of clips: clips/s once started, and seconds until the first block."""
+"""`predict` by the number of CPUs, of models and of clips: clips/s from the first block to the last, and start-up."""
 
 import argparse
 import json

@@ -57,9 +57,18 @@ def chunks(paths: tuple[str, ...], size: int = BATCH) -> list[tuple[str, ...]]:
     return [paths[i : i + size] for i in range(0, len(paths), size)]
 
 
-def by_pool(work: Work, set_up: Callable[[Work], None], batch: Callable[[tuple[str, ...]], Any]) -> Iterator[Any]:
-    """What `batch` makes of the files, in processes that were started anew; first, once they stand, an empty array."""
-    with get_context("spawn").Pool(work.workers, set_up, (work,)) as made:
+def by_pool(
+    work: Work,
+    set_up: Callable[[Work], None],
+    batch: Callable[[tuple[str, ...]], Any],
+    context: Callable[[str], Any] = get_context,
+) -> Iterator[Any]:
+    """What `batch` makes of the files, in processes that were started anew; first, once they stand, an empty array.
+
+    Args:
+        context: torch's own where batches are tensors, which then come back through shared memory.
+    """
+    with context("spawn").Pool(work.workers, set_up, (work,)) as made:
         made.map(batch, [work.paths[:1]] * work.workers, chunksize=1)
         yield np.empty(0)
         yield from stacked(made.imap(batch, chunks(work.paths)))

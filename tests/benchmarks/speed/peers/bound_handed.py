@@ -3,16 +3,15 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tests.benchmarks.speed.peers import bound, synatt_pool
-from tests.benchmarks.speed.work import Work
+from tests.benchmarks.speed.work import Work, by_pool
 
 if TYPE_CHECKING:
     import torch
 
 
 def set_up(work: Work) -> None:
+    # Its workers keep freed memory.
     synatt_pool.set_up(work)
     bound.set_up(work)
 
@@ -24,5 +23,7 @@ def batch(paths: tuple[str, ...]) -> "torch.Tensor":
     return torch.zeros(len(bound.batch(paths)), work.mel_bins, work.frames)
 
 
-def logmels(work: Work) -> Iterator[np.ndarray]:
-    yield from synatt_pool.handed_on(work, set_up, batch)
+def logmels(work: Work) -> Iterator["torch.Tensor"]:
+    from torch.multiprocessing import get_context
+
+    yield from by_pool(work, set_up, batch, get_context)

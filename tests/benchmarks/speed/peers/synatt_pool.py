@@ -3,12 +3,10 @@
 Log-mels come back through shared memory, as from torch's DataLoader.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tests.benchmarks.speed.work import Work, chunks, stacked
+from tests.benchmarks.speed.work import Work, by_pool
 
 if TYPE_CHECKING:
     import torch
@@ -41,18 +39,7 @@ def batch(paths: tuple[str, ...]) -> "torch.Tensor":
     return torch.cat([logmel_batch(torch.from_numpy(clip), settings) for clip in clips])
 
 
-def handed_on(
-    work: Work, set_up: Callable[[Work], None], batch: Callable[[tuple[str, ...]], "torch.Tensor"]
-) -> Iterator[np.ndarray]:
-    """`by_pool` for batches that are tensors: they come back through shared memory."""
+def logmels(work: Work) -> Iterator["torch.Tensor"]:
     from torch.multiprocessing import get_context
 
-    with get_context("spawn").Pool(work.workers, set_up, (work,)) as made:
-        # The first batch starts the workers.
-        made.map(batch, [work.paths[:1]] * work.workers, chunksize=1)
-        yield np.empty(0)
-        yield from stacked(part.numpy() for part in made.imap(batch, chunks(work.paths)))
-
-
-def logmels(work: Work) -> Iterator[np.ndarray]:
-    yield from handed_on(work, set_up, batch)
+    yield from by_pool(work, set_up, batch, get_context)
